@@ -1,0 +1,46 @@
+# The study as a graph: notebooks x parameters -> executed notebooks and results -> the book.
+# `ecgrepro run` is the usual way in; see `ecgrepro run --help`.
+import hashlib
+import sys
+from pathlib import Path
+
+from ecgrepro.datasets import READERS, recordings_fingerprint
+from ecgrepro.notebooks import find_page, pages, source_files
+from ecgrepro.profiles import load_profile
+from ecgrepro.provenance import PROJECT
+
+PROFILE, DATA, RUN = config["profile"], config["data"], Path(config["run_dir"])
+profile = load_profile(PROFILE)
+SETTINGS = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
+INPUTS = [recordings_fingerprint(name) for name in READERS] if DATA == "real" else []
+PAGES = {page.name: page for page in pages(profile)}
+BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrepro" / "book.py"]
+BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+rule book:
+    input:
+        sources=BOOK_SOURCES,
+        notebooks=expand(str(RUN / "notebooks/{page}.ipynb"), page=PAGES),
+    output:
+        RUN / "book/index.html",
+    shell:
+        "{sys.executable} -m ecgrepro book --run-dir {RUN:q}"
+
+
+rule page:
+    input:
+        sources=lambda wildcards: source_files(PAGES[wildcards.page]),
+        after=lambda wildcards: [RUN / f"results/{name}.json" for name in PAGES[wildcards.page].after],
+    output:
+        notebook=str(RUN / "notebooks/{page}.ipynb"),
+        results=str(RUN / "results/{page}.json"),
+    wildcard_constraints:
+        page="|".join(PAGES),
+    params:
+        settings=SETTINGS,
+        inputs=INPUTS,
+    threads: profile.threads
+    shell:
+        "{sys.executable} -m ecgrepro page {wildcards.page} "
+        "--profile {PROFILE} --data {DATA} --run-dir {RUN:q}"

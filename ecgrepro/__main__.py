@@ -1,0 +1,5 @@
+"""``python -m ecgrepro``: the command line."""
+
+from ecgrepro.cli import main
+
+main()

@@ -1,0 +1,155 @@
+"""Data sets: from WFDB recordings to a Cohort."""
+
+import os
+import re
+from pathlib import Path
+
+from ecgrepro.cohort import Cohort
+from ecgrepro.datasets import chapman, folder, ptbxl
+from ecgrepro.datasets.build import cache_root, cached_cohort, exclusive
+from ecgrepro.datasets.simulated import MARK, write_simulated
+from ecgrepro.errors import EcgreproError
+from ecgrepro.preprocess import check_settings
+from ecgrepro.provenance import code_fingerprint
+from ecgrepro.rhythms import classes
+
+READERS = {"ptb-xl": ptbxl, "chapman": chapman}
+FOLDERS = {"ptb-xl": "ptb-xl", "chapman": "ecg-arrhythmia"}  # below $ECGREPRO_DATA
+OPTIONS = {"ptb-xl": ("rate",), "chapman": ("ningbo",)}
+SIMULATED = "simulated-"
+DATASETS = (*READERS, *(SIMULATED + name for name in READERS))
+
+
+def load_cohort(
+    name: str,
+    root: str | Path | None = None,
+    labels: str = "rhythm7",
+    scale: str = "z",
+    fs: float = 100,
+    *,
+    jobs: int | None = None,
+    **options,
+) -> Cohort:
+    """Open a data set as a Cohort, building its cache on first use.
+
+    Parameters
+    ----------
+    name
+        ``"ptb-xl"``, ``"chapman"``, ``"simulated-ptb-xl"``, ``"simulated-chapman"``, or the path
+        of a folder of your own (see `ecgrepro.datasets.folder`).
+    root
+        The data set's own folder; by default ``$ECGREPRO_DATA/ptb-xl`` or
+        ``$ECGREPRO_DATA/ecg-arrhythmia``. Simulated recordings are written there if it is empty;
+        by default below the cache.
+    labels
+        ``"rhythm7"`` or ``"rhythm4"``.
+    scale
+        ``"z"``: zero mean and unit variance per lead and record; ``"mV"``: millivolts.
+    fs
+        Sampling frequency of the cohort in Hz.
+    jobs
+        Processes that build the cache; by default one per core.
+    options
+        ``rate`` (PTB-XL: 100 or 500, the published files to read), ``ningbo`` (Chapman: also the
+        records of the second hospital), ``records`` and ``seed`` (simulated data sets).
+
+    Raises
+    ------
+    EcgreproError
+        If the name, a setting or the root is wrong, or no record is usable.
+    """
+    classes(labels)
+    check_settings(fs=fs, scale=scale)
+    reader, root, options, origin = _resolve(str(name), root, options)
+    cohort = cached_cohort(
+        str(root) if reader is folder else name,
+        origin + reader.inputs(root, **options)[0],
+        lambda: reader.index(root, origin=origin, **options),
+        reader=reader.__name__,
+        fs=fs,
+        scale=scale,
+        jobs=jobs,
+    )
+    return cohort.relabel(labels)
+
+
+def recordings_fingerprint(name: str, root: str | Path | None = None, **options) -> str:
+    """Fingerprint of a hospital's index and record files; raises as `load_cohort` does."""
+    reader, root, options, origin = _resolve(name, root, options)
+    return origin + reader.inputs(root, **options)[0]
+
+
+def _resolve(name: str, root, options: dict):
+    """Reader module, root folder, the reader's own options, and origin."""
+    hospital = name.removeprefix(SIMULATED)
+    if hospital not in READERS:
+        return folder, _own_folder(name, root, options), {}, "real"
+    allowed = OPTIONS[hospital] + (("records", "seed") if name != hospital else ())
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise EcgreproError(
+            f"data set {name!r} has no option {unknown[0]!r}: it knows {', '.join(allowed)}"
+        )
+    if name != hospital:
+        size = {key: options.pop(key) for key in ("records", "seed") if key in options}
+        return READERS[hospital], _simulated_root(hospital, root, **size), options, "simulated"
+    root = _real_root(name, root)
+    return READERS[name], root, options, "simulated" if (root / MARK).is_file() else "real"
+
+
+def _real_root(name: str, root: str | Path | None) -> Path:
+    reader = READERS[name]
+    way_out = f"get it with `ecgrepro data download {name} --root DIR`, or set ECGREPRO_DATA"
+    if root is None:
+        data = os.environ.get("ECGREPRO_DATA")
+        if not data:
+            raise EcgreproError(
+                f"where is {name}? Give its folder as root, set ECGREPRO_DATA to the folder that "
+                f"holds {FOLDERS[name]}/, or {way_out.split(',')[0]}"
+            )
+        root = Path(data) / FOLDERS[name]
+    root = Path(root).absolute()
+    if reader.is_here(root):
+        return root
+    if not root.is_dir():
+        seen = "there is no such folder"
+    elif other := [other for other, module in READERS.items() if module.is_here(root)]:
+        seen = f"that is the data set {other[0]!r}"
+    elif not any(root.iterdir()):
+        seen = "the folder is empty"
+    else:
+        seen = "the folder holds something else"
+    raise EcgreproError(f"no {name} at {root}: {seen}; expected {reader.expected()}; {way_out}")
+
+
+def _own_folder(name: str, root, options: dict) -> Path:
+    path = Path(name).absolute()
+    if options:
+        raise EcgreproError(f"a folder of your own has no option {sorted(options)[0]!r}")
+    if root is not None:
+        raise EcgreproError(f"{name!r} is a folder: give no root beside it")
+    if not re.search(r"[/\\.]", name) and not path.exists():
+        raise EcgreproError(
+            f"unknown data set {name!r}: choose one of {', '.join(DATASETS)}, or give the path of "
+            "a folder of your own"
+        )
+    if not folder.is_here(path):
+        seen = "it has no such table" if path.is_dir() else "there is no such folder"
+        raise EcgreproError(f"cannot load {path}: {seen}; expected {folder.expected()}")
+    return path
+
+
+def _simulated_root(hospital: str, root, records: int = 1000, seed: int = 0) -> Path:
+    """The folder of these simulated recordings, written first if need be."""
+    for key, value, least in (("records", records, 50), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise EcgreproError(f"{key} must be a whole number of at least {least}, not {value!r}")
+    code = code_fingerprint("ecgrepro.simulator", "ecgrepro.datasets.simulated")[:12]
+    if root is None:
+        root = cache_root() / "simulated" / f"{hospital}-{records}-{seed}-{code}"
+    root = Path(root).absolute()
+    if not (root / MARK).is_file():
+        with exclusive(root):
+            if not (root / MARK).is_file():
+                write_simulated(root, hospital=hospital, records=records, seed=seed)
+    return root

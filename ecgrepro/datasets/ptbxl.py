@@ -1,0 +1,126 @@
+"""PTB-XL (Wagner et al. 2020) in its published layout, complete or in part."""
+
+import ast
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecgrepro.datasets.build import Index, file_listing, listing_fingerprint
+from ecgrepro.errors import EcgreproError
+from ecgrepro.rhythms import PTBXL_RHYTHMS, shared_rhythm
+
+TABLE = "ptbxl_database.csv"
+RATES = {100: "filename_lr", 500: "filename_hr"}
+_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold")
+_SEX = {0: "male", 1: "female"}
+
+
+def expected() -> str:
+    """What a root must hold, for error messages."""
+    return f"{TABLE} and records100/ or records500/"
+
+
+def is_here(root: Path) -> bool:
+    """Whether ``root`` looks like PTB-XL."""
+    return (root / TABLE).is_file()
+
+
+def inputs(root: Path, *, rate: int = 100) -> tuple[str, dict]:
+    """Fingerprint of everything that the cohort depends on, and the listing of record files."""
+    if rate not in RATES:
+        raise EcgreproError(f"PTB-XL is published at 100 and 500 Hz: rate cannot be {rate!r}")
+    listing = file_listing(root, f"records{rate}", (".hea", ".dat"))
+    return listing_fingerprint(listing, (root / TABLE).read_bytes(), str(rate).encode()), listing
+
+
+def index(root: Path, *, rate: int = 100, origin: str = "real") -> Index:
+    """Read ``ptbxl_database.csv`` and see which of its records have files here."""
+    fingerprint, listing = inputs(root, rate=rate)
+    table = _read_table(root / TABLE, RATES[rate])
+    path = table[RATES[rate]].str.strip()
+    here = (path + ".hea").isin(listing.keys()) | (path + ".dat").isin(listing.keys())
+    rhythms = _rhythms(table.loc[here], root / TABLE)
+    usable = rhythms["rhythm"].notna()
+    found = table.loc[here][usable]
+    records = pd.DataFrame(
+        {
+            "record_id": found["ecg_id"].astype(str),
+            "patient_id": found["patient_id"].astype(int).astype(str),
+            "rhythm": rhythms.loc[usable, "rhythm"],
+            "fold": found["strat_fold"].astype(int),
+            # ages above 89 are published as 300
+            "age": found["age"].where(found["age"] <= 89, np.where(found["age"].isna(), None, 90)),
+            "sex": found["sex"].map(_SEX).fillna(""),
+            "path": path[here][usable],
+        }
+    ).reset_index(drop=True)
+    dropped = rhythms[~usable]
+    return Index(
+        source="ptb-xl",
+        origin=origin,
+        root=root,
+        records=records,
+        inputs=fingerprint,
+        dropped=list(
+            zip(
+                table.loc[dropped.index, "ecg_id"].astype(str),
+                dropped["reason"],
+                dropped["detail"],
+                strict=True,
+            )
+        ),
+        listed=len(table),
+        missing=int((~here).sum()),
+    )
+
+
+def _read_table(path: Path, filename_column: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(io.BytesIO(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise EcgreproError(f"cannot read {path}: {error}") from error
+    missing = [c for c in (*_COLUMNS, filename_column) if c not in table.columns]
+    if missing:
+        raise EcgreproError(
+            f"{path} lacks the columns {', '.join(missing)}: it is not PTB-XL's table; "
+            "get it again with `ecgrepro data download ptb-xl`"
+        )
+    for column in ("ecg_id", "patient_id", "strat_fold"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if numbers.isna().any():
+            line = int(np.flatnonzero(numbers.isna())[0]) + 2
+            raise EcgreproError(
+                f"{path}, line {line}: {column} is not a number; "
+                "get the file again with `ecgrepro data download ptb-xl`"
+            )
+        table[column] = numbers
+    folds = table["strat_fold"]
+    if not folds.isin(range(1, 11)).all():
+        raise EcgreproError(
+            f"{path}: strat_fold must be 1 to 10, found {folds.min()}-{folds.max()}"
+        )
+    if table["ecg_id"].duplicated().any():
+        twice = table.loc[table["ecg_id"].duplicated(), "ecg_id"].iloc[0]
+        raise EcgreproError(f"{path}: ecg_id {twice} stands there twice")
+    return table
+
+
+def _rhythms(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Rhythm, or the reason why there is none, of each row."""
+    rows = []
+    for ecg_id, text in zip(table["ecg_id"], table["scp_codes"], strict=True):
+        try:
+            statements = ast.literal_eval(text)
+            found = [code for code in statements if code in PTBXL_RHYTHMS]
+            if not isinstance(statements, dict):
+                raise ValueError("not a dictionary")
+        except (ValueError, SyntaxError, TypeError) as error:
+            detail = f"{path.name}, ecg_id {ecg_id}: {json.dumps(str(text)[:60])} ({error})"
+            rows.append((None, "unparsable scp_codes", detail))
+            continue
+        rhythm, reason = shared_rhythm(PTBXL_RHYTHMS[code] for code in found)
+        rows.append((rhythm, reason, f"statements {', '.join(found)}" if found else "no statement"))
+    return pd.DataFrame(rows, columns=["rhythm", "reason", "detail"], index=table.index)

@@ -1,0 +1,51 @@
+"""Class-conditional generators of ECG records, all behind one protocol and one registry.
+
+Another model is one new file and one line in `GENERATORS`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ecgrepro.errors import EcgreproError
+from ecgrepro.generators.base import Generator, GeneratorSettings
+from ecgrepro.generators.diffwave import DiffWaveGenerator
+from ecgrepro.generators.simulator import SimulatorGenerator
+
+GENERATORS: dict[str, type[Generator]] = {
+    cls.name: cls for cls in (DiffWaveGenerator, SimulatorGenerator)
+}
+
+__all__ = [
+    "GENERATORS",
+    "Generator",
+    "GeneratorSettings",
+    "generator_class",
+    "load_generator",
+    "make_generator",
+]
+
+
+def generator_class(name: str) -> type[Generator]:
+    """The class registered under ``name``; unknown names raise."""
+    if name not in GENERATORS:
+        raise EcgreproError(
+            f"unknown generator {name!r}: choose one of {', '.join(map(repr, GENERATORS))}"
+        )
+    return GENERATORS[name]
+
+
+def make_generator(
+    name: str, settings: dict[str, Any] | None = None, seed: int = 0, device: str = "auto"
+) -> Generator:
+    """An untrained generator; an unknown name or key raises with what is allowed."""
+    return generator_class(name)(settings, seed=seed, device=device)
+
+
+def load_generator(directory: str | Path, device: str = "auto") -> Generator:
+    """Load a saved generator of whichever model ``directory`` holds."""
+    try:
+        name = json.loads((Path(directory) / "generator.json").read_text())["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(f"{directory} is not a saved generator: {error!r}") from error
+    return generator_class(name).load(directory, device=device)

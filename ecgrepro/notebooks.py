@@ -1,0 +1,233 @@
+"""The study's pages: which notebooks are executed with which parameters, and executing one.
+
+A page is a notebook of ``notebooks/`` with parameters. Pages are executed by papermill, each in a
+process of its own; an executed notebook appears in the run's folder only when every cell ran.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+
+from ecgrepro.errors import EcgreproError
+from ecgrepro.profiles import Profile, load_profile
+from ecgrepro.provenance import PROJECT, closure, module_file
+
+FOLDER = PROJECT / "notebooks"
+HOSPITALS = {"ptb-xl": "PTB-XL", "chapman": "Chapman"}
+MERGED = {"merged": "both hospitals merged"}
+GENERATORS = {"diffwave": "DiffWave"}
+SECTIONS = {
+    "01_data": "Data",
+    "02_generators": "Generator",
+    "03_closeness": "Closeness",
+    "04_augmentation": "Augmentation",
+    "05_transfer": "Transfer",
+    "06_claims": "The paper's claims",
+}
+STATUS = "page-status:"  # how a page's process tells the front end where it is
+
+
+@dataclass(frozen=True)
+class Page:
+    """A notebook with parameters; ``after``: the pages whose finished work it builds on."""
+
+    section: str
+    instance: str
+    title: str
+    parameters: dict[str, str]
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``<section>/<instance>``."""
+        return f"{self.section}/{self.instance}"
+
+
+def pages(profile: Profile) -> list[Page]:
+    """All pages of a study, in reading order."""
+    return list(_pages(list(profile.generators)))
+
+
+def _pages(generators: list[str]) -> Iterator[Page]:
+    def title(section: str, dataset: str, generator: str = "") -> str:
+        where = {**HOSPITALS, **MERGED}[dataset]
+        what = f"{GENERATORS.get(generator, generator)} on " if generator else ""
+        return f"{SECTIONS[section]}: {what}{where}"
+
+    for hospital in HOSPITALS:
+        section = "01_data"
+        yield Page(section, hospital, title(section, hospital), {"dataset": hospital})
+    for section, before in (("02_generators", None), ("03_closeness", "02_generators")):
+        for hospital in HOSPITALS:
+            for name in generators:
+                instance = f"{hospital}-{name}"
+                after = f"{before}/{instance}" if before else f"01_data/{hospital}"
+                given = {"dataset": hospital, "generator": name}
+                yield Page(section, instance, title(section, hospital, name), given, (after,))
+    made = {h: tuple(f"02_generators/{h}-{g}" for g in generators) for h in HOSPITALS}
+    made["merged"] = sum(made.values(), ())
+    for section, datasets in (
+        ("04_augmentation", (*HOSPITALS, *MERGED)),
+        ("05_transfer", tuple(HOSPITALS)),
+    ):
+        for dataset in datasets:
+            given = {"dataset": dataset}
+            yield Page(section, dataset, title(section, dataset), given, made[dataset])
+    judged = ("03_closeness", "04_augmentation", "05_transfer")
+    after = tuple(p.name for p in _without_claims(generators) if p.section in judged)
+    yield Page("06_claims", "all", SECTIONS["06_claims"], {}, after)
+
+
+def _without_claims(generators: list[str]) -> Iterator[Page]:
+    for page in _pages(generators):
+        if page.section == "06_claims":
+            return
+        yield page
+
+
+def find_page(profile: Profile, name: str) -> Page:
+    """The page of that name; an unknown name raises with the known ones."""
+    known = {page.name: page for page in pages(profile)}
+    if name not in known:
+        raise EcgreproError(f"unknown page {name!r}: choose one of {', '.join(known)}")
+    return known[name]
+
+
+def source_files(page: Page) -> list[Path]:
+    """The notebook and every file of the package that executing it may use."""
+    notebook = FOLDER / f"{page.section}.ipynb"
+    modules = {f"ecgrepro.generators.{name}" for name in [page.parameters.get("generator")] if name}
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code":
+            modules.update(re.findall(r"^\s*(?:from|import) (ecgrepro[\w.]*)", cell.source, re.M))
+    return [notebook, *closure(f for name in sorted(modules) if (f := module_file(name)))]
+
+
+def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
+    """Execute a page with papermill; return the executed notebook.
+
+    Raises
+    ------
+    EcgreproError
+        A cell failed: the message holds the cell and the error; the notebook with the failed cell
+        is kept under ``failed/``, and whatever an earlier run had made stays.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    target = run_dir / "notebooks" / f"{page.name}.ipynb"
+    failed = run_dir / "failed" / f"{page.name}.ipynb"
+    failed.parent.mkdir(parents=True, exist_ok=True)
+    parameters = {"profile": profile, "data": data, "run_dir": str(run_dir), **page.parameters}
+    threads = str(load_profile(profile).threads)
+    os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    try:
+        notebook = papermill.execute_notebook(
+            FOLDER / f"{page.section}.ipynb",
+            failed,
+            parameters,
+            engine_name=_reporting_engine(page.name),
+            kernel_name="python3",
+            cwd=FOLDER,
+            progress_bar=False,
+        )
+    except PapermillExecutionError as error:
+        raise EcgreproError(_explain(page, error, failed)) from error
+    seconds = round(time.perf_counter() - clock, 1)
+    results = json.loads((run_dir / "results" / f"{page.name}.json").read_text())
+    notebook = scrub(notebook)
+    notebook.metadata["ecgrepro"] = {
+        **results["provenance"],
+        "instance": page.instance,
+        "title": page.title,
+        "parameters": page.parameters,
+        "command": command(page, profile, data),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": seconds,
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    nbformat.write(notebook, temporary)
+    temporary.rename(target)
+    failed.unlink()
+    return target
+
+
+def command(page: Page, profile: str, data: str) -> str:
+    """The command that executes a page again."""
+    return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
+
+
+def _reporting_engine(name: str) -> str:
+    """Papermill's engine, which also prints the cell that it has come to."""
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class ReportingEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
+            start = nb_man.cell_start
+
+            def cell_start(cell, cell_index=None, **more):
+                print(f"{STATUS} {name} {cell_index + 1}/{len(nb_man.nb.cells)}", flush=True)
+                return start(cell, cell_index=cell_index, **more)
+
+            nb_man.cell_start = cell_start
+            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+
+    papermill_engines.register("reporting", ReportingEngine)
+    return "reporting"
+
+
+def _explain(page: Page, error, failed: Path) -> str:
+    trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback)).strip()
+    return (
+        f"{page.name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+        f"--- the cell\n{error.source.strip()}\n--- the error\n{trace}\n---\n"
+        f"the notebook up to this cell: {failed}"
+    )
+
+
+def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove timestamps, paths and machine facts that execution leaves in a notebook."""
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+         "language_info": {"name": "python"}}
+    )  # fmt: skip
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        kept = {key: cell.metadata[key] for key in ("mystnb",) if key in cell.metadata}
+        if "injected-parameters" in tags:
+            tags = ["remove-cell"]
+        cell.metadata = nbformat.from_dict({**kept, **({"tags": tags} if tags else {})})
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def store(name: str) -> Path:
+    """Execute a notebook of ``notebooks/`` in place, with its own parameters, and scrub it.
+
+    The stored outputs are what nbval compares with.
+    """
+    import nbclient
+
+    path = FOLDER / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    client = nbclient.NotebookClient(
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    )
+    client.execute()
+    nbformat.write(scrub(notebook), path)
+    return path

@@ -1,0 +1,209 @@
+"""Figures of the book: ECG paper, strips of several records, curves and intervals.
+
+Every function draws on axes that it is given, or on new ones, and returns the axes. The style is
+``ecgrepro.mplstyle``, applied to each figure made here and to nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from ecgrepro.cohort import LEADS, UNITS
+from ecgrepro.errors import EcgreproError
+
+STYLE = Path(__file__).with_name("ecgrepro.mplstyle")
+# Okabe and Ito (2008), in the order of the style file's cycle.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+PAPER, MINOR, MAJOR, INK = "#fffafa", "#fbdada", "#f0a8a8", "#1a1a1a"
+MM_PER_SECOND = 25.0
+MM_PER_UNIT = {"mV": 10.0, "z": 4.0}  # a z-scored R peak is about four units high
+ROW_MM = 27.0  # height of a row of leads on the paper
+LABELS = {"mV": "25 mm/s, 10 mm/mV", "z": "25 mm/s, 4 mm per standard deviation (z-scored)"}
+COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
+INCH = 25.4
+
+
+def ecg_paper(
+    signal: np.ndarray,
+    fs: float,
+    units: str = "mV",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A 12-lead record on standard paper: four columns of three leads above a strip of lead II.
+
+    Parameters
+    ----------
+    signal
+        Shape (12, samples), leads in the order of ``ecgrepro.cohort.LEADS``.
+    fs
+        Sampling frequency in Hz.
+    units
+        ``"mV"`` (10 mm/mV) or ``"z"`` (4 mm per standard deviation; said on the paper).
+    title
+        Text above the paper.
+    ax
+        Axes to draw on; new ones at true scale (1 mm on paper is 1 mm at the figure's size) if
+        not given.
+    """
+    signal = _record(signal, units)
+    seconds = signal.shape[1] / fs
+    width, height = seconds * MM_PER_SECOND + 10, 4 * ROW_MM + 4
+    ax = _paper(width, height, ax)
+    seam = np.arange(5) * signal.shape[1] // 4
+    for column, names in enumerate(COLUMNS):
+        part = slice(seam[column], seam[column + 1])
+        for row, name in enumerate(names):
+            baseline = height - (row + 0.55) * ROW_MM
+            _trace(ax, signal[LEADS.index(name)], fs, units, baseline, part, name)
+            if column:
+                x = 7 + seam[column] / fs * MM_PER_SECOND
+                ax.plot([x, x], [baseline - 3, baseline + 3], color=INK, linewidth=0.5)
+    _trace(ax, signal[1], fs, units, height - 3.55 * ROW_MM, slice(None), "II")
+    for row in range(4):
+        _calibration(ax, height - (row + 0.55) * ROW_MM, units)
+    ax.text(width - 1, 1, LABELS[units], ha="right", va="bottom", fontsize=7, color=INK)
+    if title:
+        ax.set_title(title, fontsize=10)
+    return ax
+
+
+def ecg_strips(
+    records: Mapping[str, np.ndarray],
+    fs: float,
+    units: str = "z",
+    leads: Sequence[str] = ("II", "V1"),
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Several records below each other on one paper, a few leads each, for comparison by eye.
+
+    ``records`` maps the text beside a strip to a record of shape (12, samples); all have the same
+    length. The leads of a record stand side by side, each over its share of the time.
+    """
+    signals = {name: _record(signal, units) for name, signal in records.items()}
+    lengths = {signal.shape[1] for signal in signals.values()}
+    if len(lengths) != 1:
+        raise EcgreproError(f"strips need records of one length, not {sorted(lengths)} samples")
+    unknown = [lead for lead in leads if lead not in LEADS]
+    if unknown:
+        raise EcgreproError(f"unknown leads {unknown}: choose from {', '.join(LEADS)}")
+    (samples,) = lengths
+    row_mm = 0.8 * ROW_MM
+    width, height = samples / fs * MM_PER_SECOND + 10, len(signals) * row_mm
+    ax = _paper(width, height, ax)
+    seam = np.arange(len(leads) + 1) * samples // len(leads)
+    for row, (name, signal) in enumerate(signals.items()):
+        baseline = height - (row + 0.62) * row_mm
+        for i, lead in enumerate(leads):
+            part = slice(seam[i], seam[i + 1])
+            _trace(ax, signal[LEADS.index(lead)], fs, units, baseline, part, lead)
+        ax.text(-1, baseline, name, ha="right", va="center", fontsize=8, color=INK)
+    ax.text(width - 1, 0.5, LABELS[units], ha="right", va="bottom", fontsize=7, color=INK)
+    if title:
+        ax.set_title(title, fontsize=10)
+    return ax
+
+
+def learning_curve(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Lines over training steps, fractions of data, ...
+
+    ``curves`` maps a name to ``(x, y)`` or ``(x, y, low, high)``; the band is the interval.
+    """
+    ax = _axes((6.4, 3.6), ax)
+    for i, (name, (x, y, *band)) in enumerate(curves.items()):
+        color = PALETTE[i % len(PALETTE)]
+        marker = "o" if len(x) <= 12 else None
+        ax.plot(x, y, color=color, marker=marker, markersize=4, label=name)
+        if band:
+            ax.fill_between(x, *band, color=color, alpha=0.18, linewidth=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
+    if len(curves) > 1:
+        ax.legend()
+    return ax
+
+
+def intervals(
+    rows: Mapping[str, tuple[float, float, float]],
+    xlabel: str,
+    reference: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Point estimates with their intervals, one row each, from the top in the given order.
+
+    ``rows`` maps a name to ``(value, low, high)``. ``reference`` is a value to compare with, such
+    as zero for a difference; intervals that include it are drawn hollow.
+    """
+    ax = _axes((6.4, 0.8 + 0.32 * max(len(rows), 1)), ax)
+    for i, (value, low, high) in enumerate(rows.values()):
+        includes = reference is not None and low <= reference <= high
+        ax.plot([low, high], [i, i], color=PALETTE[0], linewidth=2, solid_capstyle="butt")
+        face = "white" if includes else PALETTE[0]
+        ax.plot(value, i, "o", markersize=7, markeredgecolor=PALETTE[0], markerfacecolor=face)
+    if reference is not None:
+        ax.axvline(reference, color="#666666", linewidth=1, linestyle="--", zorder=0)
+    ax.set(xlabel=xlabel, title=title or "", ylim=(len(rows) - 0.5, -0.5))
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def _record(signal: np.ndarray, units: str) -> np.ndarray:
+    if units not in UNITS:
+        raise EcgreproError(f"unknown units {units!r}: choose one of {', '.join(map(repr, UNITS))}")
+    signal = np.asarray(signal, float)
+    if signal.ndim != 2 or len(signal) != len(LEADS):
+        raise EcgreproError(f"a record on ECG paper has shape (12, samples), not {signal.shape}")
+    return signal
+
+
+def _axes(inches: tuple[float, float], ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    with plt.style.context(STYLE):
+        return plt.subplots(figsize=inches)[1]
+
+
+def _paper(width: float, height: float, ax: Axes | None) -> Axes:
+    """Axes in millimetres with the 1 mm and 5 mm grid."""
+    ax = _axes(((width + 4) / INCH, (height + 8) / INCH), ax)
+    for step, color, line in ((1, MINOR, 0.4), (5, MAJOR, 0.6)):
+        x, y = np.arange(0, width + 0.5, step), np.arange(0, height + 0.5, step)
+        lines = [[(v, 0), (v, height)] for v in x] + [[(0, v), (width, v)] for v in y]
+        ax.add_collection(LineCollection(lines, colors=color, linewidths=line, zorder=0))
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal", facecolor=PAPER)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def _trace(
+    ax: Axes, lead: np.ndarray, fs: float, units: str, baseline: float, part: slice, name: str
+) -> None:
+    """Draw ``part`` of a lead where it stands in time, and its name."""
+    x = 7 + np.arange(len(lead))[part] / fs * MM_PER_SECOND
+    y = baseline + (lead[part] - np.median(lead)) * MM_PER_UNIT[units]
+    ax.plot(x, y, color=INK, linewidth=0.8, solid_joinstyle="round")
+    patch = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+    ax.text(x[0] + 1, baseline + 0.42 * ROW_MM, name, fontsize=8, va="top", color=INK, bbox=patch)
+
+
+def _calibration(ax: Axes, baseline: float, units: str) -> None:
+    """A pulse of 1 mV and 0.2 s; of one standard deviation in z units."""
+    top = baseline + MM_PER_UNIT[units]
+    ax.plot([0.5, 1, 1, 6, 6, 6.5], [baseline, baseline, top, top, baseline, baseline],
+            color=INK, linewidth=0.8)  # fmt: skip

@@ -1,0 +1,123 @@
+"""A 1-D residual network for 12-lead ECG, and the train-time augmentation of its batches.
+
+Signals lie in memory as (B, T, C), leads innermost, and pass through 2-D convolutions of height
+one as (B, C, 1, T) in ``channels_last`` order: the same arithmetic as ``Conv1d``, a fifth faster
+on a CPU, and a batch is gathered from the training set in the layout that it is used in.
+
+Sources: Wang, Yan & Oates 2017 (arXiv 1611.06455), and its variant ``resnet1d_wang`` with
+convolutions of 5 and 3 in Strodthoff et al. 2021 (doi 10.1109/JBHI.2020.3022989); pooling by mean
+and maximum as there and in ``xresnet``; zero-initialised residual branches: Goyal et al. 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution over time that keeps the length (divided by ``stride``), then batch norm."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, (1, kernel), (1, stride), (0, kernel // 2), bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut; the first one carries the stride."""
+
+    def __init__(self, inputs: int, outputs: int, kernels: Sequence[int], stride: int):
+        super().__init__()
+        self.first = convolution(inputs, outputs, kernels[0], stride)
+        self.second = convolution(outputs, outputs, kernels[1])
+        self.shortcut = (
+            nn.Identity()
+            if inputs == outputs and stride == 1
+            else convolution(inputs, outputs, 1, stride)
+        )
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, 1, T) to (B, outputs, 1, T / stride)."""
+        branch = self.second(self.activation(self.first(x)))
+        return self.activation(branch + self.shortcut(x))
+
+
+class ResNet1d(nn.Module):
+    """Stem, stages of residual blocks (each stage halves the length), pooling, linear head.
+
+    Attributes
+    ----------
+    width
+        Number of features after pooling: twice the last stage's channels (mean and maximum).
+    """
+
+    def __init__(
+        self,
+        leads: int,
+        classes: int,
+        *,
+        widths: Sequence[int],
+        blocks: int,
+        kernels: Sequence[int],
+        stem_kernel: int,
+        stem_stride: int,
+        dropout: float,
+    ):
+        super().__init__()
+        layers = [convolution(leads, widths[0], stem_kernel, stem_stride), nn.ReLU(inplace=True)]
+        inputs = widths[0]
+        for outputs in widths:
+            for block in range(blocks):
+                layers.append(ResidualBlock(inputs, outputs, kernels, 1 if block else 2))
+                inputs = outputs
+        self.body = nn.Sequential(*layers)
+        self.width = 2 * inputs
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.width, classes)
+        self._initialise()
+        self.to(memory_format=torch.channels_last)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, ResidualBlock):
+                nn.init.zeros_(module.second[1].weight)  # each block starts as its shortcut
+        nn.init.zeros_(self.head.bias)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Pooled features (B, width) of signals (B, T, C)."""
+        x = self.body(x.transpose(1, 2).unsqueeze(2)).squeeze(2)  # (B, C, T')
+        return torch.cat([x.mean(-1), x.amax(-1)], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of signals (B, T, C)."""
+        return self.head(self.dropout(self.embed(x)))
+
+
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Classical ECG augmentation of a batch (B, T, C), each record with its own draw.
+
+    A shift in time by up to a tenth of the record (what moves in is zero: a crop), a gain of
+    0.8-1.25 per lead, white noise of up to a tenth of each lead's standard deviation, and one
+    lead in ten set to zero.
+    """
+    batch, samples, leads = x.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=x.device)
+
+    reach = samples // 10
+    shift = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=x.device)
+    source = torch.arange(samples, device=x.device) + shift  # (B, T)
+    inside = ((source >= 0) & (source < samples)).unsqueeze(-1)
+    rows = source.clamp(0, samples - 1) + samples * torch.arange(batch, device=x.device)[:, None]
+    shifted = x.reshape(-1, leads)[rows] * inside
+    level = 0.1 * uniform(batch, 1, 1) * x.std(1, keepdim=True)
+    noise = torch.randn(x.shape, generator=generator, device=x.device)
+    gain = 0.8 * (1.25 / 0.8) ** uniform(batch, 1, leads)
+    kept = uniform(batch, 1, leads) >= 0.1
+    return (shifted * gain + level * noise) * kept

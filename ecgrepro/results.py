@@ -1,0 +1,79 @@
+"""Results: tidy rows of numbers, each file with the provenance of what computed it.
+
+A results file holds only what two runs of the same code on the same data have in common; how long
+it took and when is kept by the executed notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from ecgrepro.errors import EcgreproError
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number.
+
+    ``value`` with the bounds ``low`` and ``high`` of its 95 % interval (None where there is none),
+    computed from ``n`` records. Keys that do not apply are empty. ``comparison`` says what
+    ``value`` is measured against: empty for a plain score, an arm's name for a paired difference,
+    ``"floor"`` for real against real.
+    """
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    dataset: str = ""
+    generator: str = ""
+    arm: str = ""
+    comparison: str = ""
+    fraction: float | None = None
+    rhythm: str = ""
+    scope: str = ""
+    seed: int | None = None
+
+
+COLUMNS = ("profile", "data", "section", *(f.name for f in fields(Result)))
+
+
+def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
+    """Write rows and provenance as JSON; the file appears complete or not at all."""
+    rows = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
+    text = json.dumps({"provenance": provenance, "results": rows}, indent=1, sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text + "\n")
+    temporary.rename(path)
+    return path
+
+
+def _plain(value):
+    """JSON has no NaN: a number that does not exist is null."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def read_results(folder: str | Path) -> pd.DataFrame:
+    """All results below a folder as one table, in the order of their file names."""
+    rows = []
+    for path in sorted(Path(folder).rglob("*.json")):
+        try:
+            content = json.loads(path.read_text())
+            shared = {k: content["provenance"][k] for k in ("profile", "data", "section")}
+            rows += [{**shared, **row} for row in content["results"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise EcgreproError(
+                f"{path} is not a results file ({error}): remove it and run again"
+            ) from error
+    return pd.DataFrame(rows, columns=COLUMNS)

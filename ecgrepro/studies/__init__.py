@@ -1,0 +1,1 @@
+"""The studies: augmentation, transfer, and the statistics that judge them."""

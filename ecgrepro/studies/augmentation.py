@@ -1,0 +1,153 @@
+"""Augmentation: does training on real and synthetic records beat training on real ones alone?
+
+Every arm gets the same number of optimizer updates and the same selection on real validation
+records; test records are real. Per-record probabilities are kept, so that arms are compared in
+pairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgrepro.cohort import Cohort
+from ecgrepro.errors import EcgreproError
+from ecgrepro.results import Result
+from ecgrepro.scores import scores
+from ecgrepro.studies.models import synthetic_pool, test_probabilities
+from ecgrepro.studies.run import HOSPITALS, MERGED, Run
+from ecgrepro.studies.statistics import bootstrap_interval, paired_difference
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_auprc", "ece")
+COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
+REAL = "real only"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a classifier is trained on: real records, and ``ratio`` synthetic ones for each."""
+
+    name: str
+    generator: str = ""
+    ratio: float = 0.0
+
+
+def arms(run: Run) -> list[Arm]:
+    """The arms of the profile: real only, then each generator at each ratio."""
+    ratios = run.profile.augmentation.ratios
+    return [Arm(REAL)] + [
+        Arm(f"real + {name} x{ratio:g}", name, ratio)
+        for name in run.profile.generators
+        for ratio in ratios
+    ]
+
+
+def training_set(run: Run, dataset: str, arm: Arm) -> Cohort:
+    """Real training records, and the arm's share of synthetic ones in the same mix of rhythms."""
+    train = run.splits(dataset)["train"]
+    if not arm.generator:
+        return train
+    hospitals = HOSPITALS if dataset == MERGED else (dataset,)
+    synthetic = [
+        draw(
+            synthetic_pool(run, hospital, arm.generator),
+            run.splits(hospital)["train"].counts(),
+            arm.ratio,
+        )
+        for hospital in hospitals
+    ]
+    return Cohort.concat([train, *synthetic], name=f"{dataset}, {arm.name}")
+
+
+def draw(pool: Cohort, counts: dict[str, int], ratio: float) -> Cohort:
+    """The first ``ratio * count`` records of each rhythm, or all where the pool has fewer."""
+    rhythm = pool.table["rhythm"].to_numpy()
+    chosen = [
+        np.flatnonzero(rhythm == code)[: round(ratio * count)] for code, count in counts.items()
+    ]
+    which = np.sort(np.concatenate(chosen))
+    if not len(which):
+        raise EcgreproError(f"nothing to draw from the pool {pool.name!r} at ratio {ratio:g}")
+    return pool.select(which)
+
+
+def probabilities(run: Run, dataset: str, arm: Arm) -> np.ndarray:
+    """Test probabilities of an arm, shape (seeds, test records, classes)."""
+    train = training_set(run, dataset, arm)
+    return np.stack([test_probabilities(run, dataset, train, s) for s in run.profile.seeds])
+
+
+def arm_results(
+    test: Cohort, by_arm: dict[str, np.ndarray], reference: str, *, resamples: int, **keys
+) -> list[Result]:
+    """Scores of each arm with intervals, and paired differences to the reference arm.
+
+    Parameters
+    ----------
+    test
+        The test records, in the order of the probabilities.
+    by_arm
+        Probabilities of shape (seeds, records, classes) by the arm's name.
+    reference
+        The arm that the others are compared with, if it is among them.
+    keys
+        Further keys of each result (dataset, scope, fraction, ...).
+    """
+    patients = (test.table["source"] + "/" + test.table["patient_id"]).to_numpy()
+    rows = []
+    for arm, stack in by_arm.items():
+        rows += _score_rows(test, stack, arm, patients, resamples, keys)
+        if arm == reference or reference not in by_arm:
+            continue
+        for metric in COMPARED:
+            difference = paired_difference(
+                stack, by_arm[reference], test.targets, patients, metric, resamples=resamples
+            )
+            rows.append(
+                Result(
+                    metric=metric,
+                    value=difference.value,
+                    low=difference.low,
+                    high=difference.high,
+                    n=len(test),
+                    arm=arm,
+                    comparison=reference,
+                    **keys,
+                )
+            )
+    return rows
+
+
+def _score_rows(test, stack, arm, patients, resamples, keys) -> list[Result]:
+    per_seed = [scores(one, test.targets, test.classes) for one in stack]
+    rows = []
+    for metric in METRICS:
+        low = high = None
+        if metric in COMPARED:
+            interval = bootstrap_interval(
+                stack, test.targets, patients, metric, resamples=resamples
+            )
+            low, high = interval.low, interval.high
+        mean = float(np.mean([one[metric] for one in per_seed]))
+        rows.append(Result(metric, mean, low, high, len(test), arm=arm, **keys))
+    counts = test.counts()
+    for rhythm in test.classes:
+        if counts[rhythm]:
+            f1 = float(np.mean([one["f1"][rhythm] for one in per_seed]))
+            rows.append(Result("f1", f1, n=counts[rhythm], arm=arm, rhythm=rhythm, **keys))
+    return rows
+
+
+def augmentation_results(run: Run, dataset: str) -> list[Result]:
+    """All arms of a data set; a merged model is also scored on each hospital alone."""
+    test = run.splits(dataset)["test"]
+    by_arm = {arm.name: probabilities(run, dataset, arm) for arm in arms(run)}
+    resamples = run.profile.closeness.resamples
+    rows = arm_results(test, by_arm, REAL, resamples=resamples, dataset=dataset, scope=dataset)
+    if dataset == MERGED:
+        for hospital in test.table["source"].unique():
+            mask = (test.table["source"] == hospital).to_numpy()
+            part = {name: stack[:, mask] for name, stack in by_arm.items()}
+            rows += arm_results(
+                test.select(mask), part, REAL, resamples=resamples, dataset=dataset, scope=hospital
+            )
+    return rows

@@ -1,0 +1,179 @@
+"""The paper's claims C1-C5, each an operational test fixed before results are read.
+
+The thresholds are ours: the paper's own numbers are not public.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ecgrepro.studies.augmentation import REAL
+from ecgrepro.studies.run import HOSPITALS, MERGED
+from ecgrepro.studies.transfer import SCRATCH, pretrained_arm
+
+SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
+PAPERS_GENERATORS = ("diffwave", "timediffusion", "timevqvae")
+
+FRECHET_OVER_FLOOR = 5.0  # C1: at most this many times the distance of real from real
+COVERAGE = 0.6  # C1: at least this share of real records has a synthetic neighbour
+BARELY = 0.02  # C2: a macro-F1 gain below this is "barely noticeable"
+ALL_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # C3: "all metrics"
+CLOSE = 0.05  # C5: within this much macro-F1 of real training is "close"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim with the evidence of one run."""
+
+    claim: str
+    words: str
+    test: str
+    evidence: str
+    verdict: str
+
+
+def judge(results: pd.DataFrame) -> list[Verdict]:
+    """Verdicts on C1-C5 from a run's results (see `ecgrepro.results.read_results`)."""
+    return [
+        Verdict(claim, words, test, *rule(results)) for claim, (words, test, rule) in CLAIMS.items()
+    ]
+
+
+def _number(row: pd.Series) -> str:
+    if pd.isna(row["low"]):
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _differences(results: pd.DataFrame, datasets, metrics=("macro_f1",)) -> pd.DataFrame:
+    return results[
+        (results["section"] == "04_augmentation")
+        & results["dataset"].isin(list(datasets))
+        & (results["scope"] == results["dataset"])
+        & (results["comparison"] == REAL)
+        & results["metric"].isin(list(metrics))
+    ]
+
+
+def _resemblance(results: pd.DataFrame) -> tuple[str, str]:
+    rows = results[(results["section"] == "03_closeness") & (results["rhythm"] == "")]
+    if rows.empty:
+        return "no closeness results", INCONCLUSIVE
+    said, passed = [], []
+    for (dataset, generator), group in rows.groupby(["dataset", "generator"]):
+        value = group[group["comparison"] == ""].set_index("metric")["value"]
+        floor = group[group["comparison"] == "floor"].set_index("metric")["value"]
+        ratio = value["frechet"] / floor["frechet"]
+        passed.append(ratio <= FRECHET_OVER_FLOOR and value["coverage"] >= COVERAGE)
+        said.append(
+            f"{generator} on {dataset}: Fréchet distance {ratio:.1f} times the floor, "
+            f"coverage {value['coverage']:.2f}"
+        )
+    return "; ".join(said), _all_or_none(passed)
+
+
+def _all_or_none(passed: list[bool]) -> str:
+    if all(passed):
+        return SUPPORTED
+    return INCONCLUSIVE if any(passed) else NOT_SUPPORTED
+
+
+def _barely_noticeable(results: pd.DataFrame) -> tuple[str, str]:
+    rows = _differences(results, HOSPITALS)
+    if rows.empty:
+        return "no augmentation results", INCONCLUSIVE
+    evidence = "; ".join(f"{r['dataset']}, {r['arm']}: {_number(r)}" for _, r in rows.iterrows())
+    if (rows["high"] < BARELY).all():
+        return evidence, SUPPORTED
+    return evidence, NOT_SUPPORTED if (rows["low"] > BARELY).any() else INCONCLUSIVE
+
+
+def _merged_improves(results: pd.DataFrame) -> tuple[str, str]:
+    rows = _differences(results, [MERGED], ALL_METRICS)
+    if rows.empty:
+        return "no augmentation results on the merged data", INCONCLUSIVE
+    evidence = "; ".join(f"{r['arm']}, {r['metric']}: {_number(r)}" for _, r in rows.iterrows())
+    arms = rows.groupby("arm")
+    if arms["low"].min().gt(0).any():
+        return evidence, SUPPORTED
+    return evidence, NOT_SUPPORTED if (rows["high"] <= 0).any() else INCONCLUSIVE
+
+
+def _transfer_rows(results: pd.DataFrame) -> pd.DataFrame:
+    return results[
+        (results["section"] == "05_transfer")
+        & (results["metric"] == "macro_f1")
+        & (results["comparison"] == "")
+    ]
+
+
+def _best_for_transfer(results: pd.DataFrame) -> tuple[str, str]:
+    rows = _transfer_rows(results)
+    present = [g for g in PAPERS_GENERATORS if (rows["arm"] == pretrained_arm(g)).any()]
+    if len(present) < len(PAPERS_GENERATORS):
+        missing = [g for g in PAPERS_GENERATORS if g not in present]
+        return f"not in this run: {', '.join(missing)}", INCONCLUSIVE
+    means = {
+        g: rows.loc[rows["arm"] == pretrained_arm(g), ["value", "low", "high"]].mean()
+        for g in present
+    }
+    evidence = "; ".join(f"{g}: mean macro-F1 {_number(m)}" for g, m in means.items())
+    others = max(mean["value"] for g, mean in means.items() if g != "timevqvae")
+    if means["timevqvae"]["low"] > others:
+        return evidence, SUPPORTED
+    return evidence, NOT_SUPPORTED if means["timevqvae"]["high"] < others else INCONCLUSIVE
+
+
+def _far_from_real(results: pd.DataFrame) -> tuple[str, str]:
+    rows = _transfer_rows(results)
+    said, far = [], []
+    for dataset, group in rows.groupby("dataset"):
+        full = group[group["fraction"] == group["fraction"].max()]
+        real = full.loc[full["arm"] == SCRATCH, "value"]
+        part = group[(group["arm"] != SCRATCH) & (group["fraction"] == group["fraction"].min())]
+        if real.empty or part.empty:
+            continue
+        best = part.loc[part["value"].idxmax()]
+        gap = real.iloc[0] - best["value"]
+        far.append(gap > CLOSE)
+        said.append(
+            f"{dataset}: {best['arm']} at {best['fraction']:.0%} of the real records "
+            f"{_number(best)}, real records only {real.iloc[0]:.3f}"
+        )
+    if not far:
+        return "no transfer results", INCONCLUSIVE
+    return "; ".join(said), _all_or_none(far)
+
+
+CLAIMS: dict[str, tuple[str, str, Callable[[pd.DataFrame], tuple[str, str]]]] = {
+    "C1": (
+        "Synthetic samples resemble real ones.",
+        f"Fréchet distance at most {FRECHET_OVER_FLOOR:g} times the real-against-real floor and "
+        f"coverage at least {COVERAGE:g}, for each data set and generator.",
+        _resemblance,
+    ),
+    "C2": (
+        "On the individual data sets, gains from augmentation are barely noticeable.",
+        f"The 95 % interval of the paired macro-F1 difference lies below {BARELY:g} for every arm.",
+        _barely_noticeable,
+    ),
+    "C3": (
+        "On the merged data sets, augmentation improves all metrics.",
+        "For at least one arm, the 95 % intervals of the paired differences in "
+        f"{', '.join(ALL_METRICS)} all lie above zero.",
+        _merged_improves,
+    ),
+    "C4": (
+        "For transfer learning, Time-VQVAE is the best of the three generators.",
+        "Its macro-F1, averaged over data sets and shares of real records, is the highest, and the "
+        "lower bound of its interval lies above the mean of the next best.",
+        _best_for_transfer,
+    ),
+    "C5": (
+        "Transfer from synthetic records does not come close to training on real records.",
+        f"Pre-trained on synthetic records and fine-tuned on the smallest share, macro-F1 is more "
+        f"than {CLOSE:g} below training on all real records, on each data set.",
+        _far_from_real,
+    ),
+}

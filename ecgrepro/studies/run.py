@@ -1,0 +1,123 @@
+"""A run: one profile on one kind of data, in one folder.
+
+Notebooks open the same run and share its cohorts, its finished work and its results. Each thing is
+made when it is first asked for and found again afterwards, so that a notebook can be executed
+alone, and after a kill nothing finished is done twice.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+
+from ecgrepro.artifacts import artifact
+from ecgrepro.cohort import Cohort
+from ecgrepro.datasets import SIMULATED, load_cohort
+from ecgrepro.errors import EcgreproError
+from ecgrepro.profiles import Profile, load_profile
+from ecgrepro.provenance import PROJECT, commit, versions
+from ecgrepro.results import Result, write_results
+
+HOSPITALS = ("ptb-xl", "chapman")
+MERGED = "merged"
+DATA = ("simulated", "real")
+
+
+class Run:
+    """The shared ground of one run of the study.
+
+    Parameters
+    ----------
+    profile
+        Name or path of a profile.
+    data
+        ``"simulated"`` or ``"real"``.
+    directory
+        Where everything goes; by default ``runs/<profile>-<data>`` in the checkout.
+    """
+
+    def __init__(self, profile: str, data: str, directory: str | Path | None = None):
+        if data not in DATA:
+            raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
+        self.profile: Profile = load_profile(profile)
+        self.data = data
+        self.directory = Path(directory or PROJECT / "runs" / f"{self.profile.name}-{data}")
+        _set_threads(self.profile.threads)
+
+    @lru_cache  # noqa: B019 - a run lives as long as its process
+    def cohort(self, dataset: str) -> Cohort:
+        """The recordings of a hospital, or of both merged."""
+        if dataset == MERGED:
+            return Cohort.concat([self.cohort(name) for name in HOSPITALS], name=MERGED)
+        self._known(dataset)
+        shared = {"labels": self.profile.labels, "fs": self.profile.fs}
+        if self.data == "real":
+            return load_cohort(dataset, **shared)
+        simulation = self.profile.simulation
+        return load_cohort(
+            SIMULATED + dataset, records=simulation.records, seed=simulation.seed, **shared
+        )
+
+    def _known(self, dataset: str) -> None:
+        if dataset not in HOSPITALS:
+            known = ", ".join((*HOSPITALS, MERGED))
+            raise EcgreproError(f"unknown dataset {dataset!r}: choose one of {known}")
+
+    @lru_cache  # noqa: B019
+    def splits(self, dataset: str) -> dict[str, Cohort]:
+        """Cohorts ``train``, ``validation`` and ``test``; no patient is in two of them."""
+        return self.cohort(dataset).split(**self.profile.folds.model_dump())
+
+    @cached_property
+    def status(self) -> str:
+        """``"simulated"``, ``"partial real"`` or ``"full real"``."""
+        if self.data == "simulated":
+            return "simulated"
+        reports = [self.cohort(name).report for name in HOSPITALS]
+        full = all(report["listed"] and not report["missing"] for report in reports)
+        return "full real" if full else "partial real"
+
+    def save_results(self, section: str, instance: str, rows: Iterable[Result]) -> Path:
+        """Write a notebook's results with what they were computed from."""
+        path = self.directory / "results" / section / f"{instance}.json"
+        return write_results(path, rows, {"section": section, **self.provenance()})
+
+    def provenance(self) -> dict:
+        """Everything that decides a number; two runs that agree in it give the same numbers."""
+        found, dirty = commit()
+        return {
+            "profile": self.profile.name,
+            "data": self.status,
+            "commit": found,
+            "dirty": dirty,
+            "versions": versions(),
+            "device": device_name(),
+            "threads": self.profile.threads,
+            "seeds": self.profile.seeds,
+            "fingerprints": {name: self.cohort(name).fingerprint for name in HOSPITALS},
+        }
+
+    def artifact(
+        self, name: str, dataset: str, made_from: dict, module: str, make: Callable[[Path], None]
+    ) -> Path:
+        """A piece of work on a data set: see `ecgrepro.artifacts.artifact`."""
+        shared = {
+            "data": self.cohort(dataset).fingerprint,
+            "folds": self.profile.folds.model_dump(),
+            "device": device_name(),
+            "threads": self.profile.threads,
+        }
+        folder = self.directory / "artifacts"
+        return artifact(folder, f"{name}-{dataset}", {**shared, **made_from}, module, make)
+
+
+def _set_threads(threads: int) -> None:
+    """The number of threads decides the order of sums, so it belongs to the profile."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def device_name() -> str:
+    """The accelerator's name, or ``cpu``."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,95 @@
+"""Transfer: pre-train a classifier on synthetic records, fine-tune it on a share of real ones."""
+
+import numpy as np
+
+from ecgrepro.classifier import Classifier
+from ecgrepro.cohort import Cohort
+from ecgrepro.results import Result
+from ecgrepro.studies.augmentation import arm_results
+from ecgrepro.studies.models import synthetic_pool, test_probabilities
+from ecgrepro.studies.run import Run
+
+SCRATCH = "from scratch"
+
+
+def pretrained_arm(generator: str) -> str:
+    """Name of the arm that is pre-trained on a generator's records."""
+    return f"pre-trained on {generator}"
+
+
+def share(train: Cohort, fraction: float, seed: int) -> Cohort:
+    """A share of the patients of each rhythm, at least one each; larger shares contain smaller.
+
+    A patient stands with all of their records under the rhythm of the first of them.
+    """
+    if fraction == 1:
+        return train
+    patients = train.table.groupby("patient_id", sort=False)["rhythm"].first()
+    order = patients.sample(frac=1, random_state=np.random.default_rng(seed))
+    rank = order.groupby(order).cumcount()
+    size = order.groupby(order).transform("size")
+    chosen = order[rank < np.maximum(1, np.round(fraction * size))].index
+    return train.select(train.table["patient_id"].isin(chosen).to_numpy())
+
+
+def pretrained(run: Run, dataset: str, generator: str, seed: int) -> Classifier:
+    """A classifier that has seen nothing but a generator's records.
+
+    Its validation records are synthetic too: the last tenth of each rhythm of the pool.
+    """
+    pool = synthetic_pool(run, dataset, generator)
+    settings = run.profile.classifier.model_copy(
+        update={"updates": run.profile.transfer.pretrain_updates}
+    )
+
+    def make(folder):
+        rank = pool.table.groupby("rhythm").cumcount(ascending=False)
+        size = pool.table.groupby("rhythm")["rhythm"].transform("size")
+        held_out = (rank < np.ceil(size / 10)).to_numpy()
+        classifier = Classifier(settings, seed=seed)
+        classifier.fit(pool.select(~held_out), pool.select(held_out)).save(folder / "model")
+
+    made_from = {"pool": pool.fingerprint, "classifier": settings.model_dump(), "seed": seed}
+    place = run.artifact("pretrained", dataset, made_from, "ecgrepro.classifier", make)
+    return Classifier.load(place / "model")
+
+
+def probabilities(run: Run, dataset: str, generator: str | None, fraction: float) -> np.ndarray:
+    """Test probabilities after fine-tuning, shape (seeds, test records, classes).
+
+    Without a generator the classifier starts from random weights; with fraction 0 it is not
+    fine-tuned at all.
+    """
+    parts = run.splits(dataset)
+    stack = []
+    for seed in run.profile.seeds:
+        start = pretrained(run, dataset, generator, seed) if generator else None
+        if fraction == 0:
+            stack.append(start.predict_proba(parts["test"]))
+            continue
+        train = share(parts["train"], fraction, seed)
+        origin = f"{start.fingerprint}" if start else ""
+        stack.append(test_probabilities(run, dataset, train, seed, start=start, start_from=origin))
+    return np.stack(stack)
+
+
+def transfer_results(run: Run, dataset: str) -> list[Result]:
+    """Scores of every arm at every share, and differences to the classifier from scratch."""
+    test = run.splits(dataset)["test"]
+    rows = []
+    for fraction in run.profile.transfer.fractions:
+        by_arm = {
+            pretrained_arm(name): probabilities(run, dataset, name, fraction)
+            for name in run.profile.generators
+        }
+        if fraction > 0:
+            by_arm = {SCRATCH: probabilities(run, dataset, None, fraction), **by_arm}
+        rows += arm_results(
+            test,
+            by_arm,
+            SCRATCH,
+            resamples=run.profile.closeness.resamples,
+            dataset=dataset,
+            fraction=fraction,
+        )
+    return rows
