@@ -15,6 +15,13 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.rhythms import RHYTHMS
 
 MARGIN = 2.0  # beats are made this many seconds beyond both ends
+# Sinus rates per minute: a border, the span from there, and the shape of a beta distribution.
+SINUS_RATES = {
+    "SR": (60, 40, 1.6, 1.9),
+    "SA": (54, 38, 2.0, 2.4),
+    "SB": (60, -21, 1.3, 2.2),
+    "ST": (100, 52, 1.1, 2.4),
+}
 
 
 @dataclass(frozen=True)
@@ -93,21 +100,14 @@ def _sinus(
     rhythm: str, rng: np.random.Generator, seconds: float, breathing_rate: float, phase: float
 ) -> Beats:
     """Mean RR, respiratory wave, slow (0.1 Hz) wave and a little white noise."""
+    border, span, a, b = SINUS_RATES[rhythm]
     # What a reader would measure differs a little from what was meant: the borders are soft.
-    rate = (
-        rng.normal(0, 0.8)
-        + {
-            "SR": lambda: 60 + 40 * rng.beta(1.8, 2.4),
-            "SA": lambda: 54 + 38 * rng.beta(2.0, 2.4),
-            "SB": lambda: 60 - 21 * rng.beta(1.3, 2.2),
-            "ST": lambda: 100 + 52 * rng.beta(1.2, 2.4),
-        }[rhythm]()
-    )
+    rate = border + span * rng.beta(a, b) + rng.normal(0, 1)
     mean = 60 / rate
     if rhythm == "SA":
-        breathing = min(0.5 * (0.12 + rng.gamma(2.2, 0.06)), 0.27 * mean)
+        breathing = min(0.5 * (0.24 + rng.gamma(2.5, 0.08)), 0.32 * mean)
     else:
-        breathing = min(abs(rng.normal(0, 0.026)) * mean**1.5, 0.07 * mean)
+        breathing = min(abs(rng.normal(0, 0.016)) * mean**1.5, 0.05 * mean)
     slow = abs(rng.normal(0, 0.012)) * mean**1.5
     white = 0.004 + (0.012 if rhythm == "SA" else 0.004) * mean * rng.random()
     slow_phase = rng.uniform(0, 2 * np.pi)
@@ -145,7 +145,7 @@ def _fibrillation(rng: np.random.Generator, seconds: float) -> Beats:
 def _flutter(rng: np.random.Generator, seconds: float) -> Beats:
     """Every second, third or fourth flutter wave is conducted, or a changing number."""
     rate = rng.uniform(240, 340) / 60
-    block = rng.choice([2, 3, 4, 0], p=[0.42, 0.08, 0.2, 0.3])
+    block = rng.choice([2, 3, 4, 0], p=[0.42, 0.1, 0.24, 0.24])
     n = int((seconds + 2 * MARGIN) * rate)
     if block:
         ratios = np.full(n, block)

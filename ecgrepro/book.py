@@ -155,23 +155,17 @@ def _intro(notebook: nbformat.NotebookNode) -> tuple[str, str]:
 
 
 def _page(notebook: nbformat.NotebookNode, suffix: str = "") -> nbformat.NotebookNode:
-    """The page of an executed notebook: its own title, unique labels, parameters folded away."""
+    """The page of an executed notebook: its own title, unique labels, no parameter cells."""
     notebook = copy.deepcopy(notebook)
     title = notebook.metadata.ecgrepro.title
     notebook.cells[0].source = re.sub(r"\A# .*", lambda _: f"# {title}", notebook.cells[0].source)
-    injected = any("injected-parameters" in _tags(cell) for cell in notebook.cells)
     for item in (notebook, *notebook.cells):
         item.metadata.pop("papermill", None)  # paths of the machine and times, not for download
     for cell in notebook.cells:
-        if "injected-parameters" in _tags(cell):
-            cell.metadata.tags.append("hide-input")
-        elif "parameters" in _tags(cell):
-            cell.metadata.tags.append("remove-cell" if injected else "hide-input")
+        # The page's own parameters stand at its foot; the notebook's cell holds those of smoke.
+        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])):
+            cell.metadata.tags.append("remove-cell")
     return _unique_labels(notebook, suffix) if suffix else notebook
-
-
-def _tags(cell: nbformat.NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
 
 
 def _unique_labels(notebook: nbformat.NotebookNode, suffix: str) -> nbformat.NotebookNode:

@@ -8,31 +8,28 @@ study has the same number of updates and the same choice of model.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from ecgrepro.classifier_config import ClassifierConfig
+from ecgrepro.classifier_training import forward, own_random_state, softmax, train_network
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.resnet import ResNet1d, augment
-from ecgrepro.scores import scores
+from ecgrepro.resnet import ResNet1d
 
 FORMAT = 1  # of a saved classifier
 CHUNK = 256  # records that are read and predicted at a time
-SIGNAL_FACTS = ("leads", "fs", "units", "samples")
+
 
 class Classifier:
     """Rhythm classifier over 12-lead records.
@@ -104,15 +101,18 @@ class Classifier:
         self.signal = _signal_facts(train)
         self._check(validation, labels=True)
         self.missing_classes = tuple(code for code, n in train.counts().items() if not n)
-        with _own_random_state(self.seed, self.device):
-            self.network = self._start(initial)
-            self._optimize(train, validation)
+        data = self._on_device(train), self._on_device(validation)
+        with own_random_state(self.seed, self.device):
+            network = self._start(initial)
+            self.network, self.history = train_network(network, self.config, *data, self.seed)
+        self.updates = self.config.updates
+        self.best_update = next(seen["update"] for seen in self.history if "kept" in seen)
         return self
 
     def predict_proba(self, cohort: Cohort) -> np.ndarray:
         """Class probabilities, float64 of shape (records, classes), rows sum to one."""
         self._check(cohort)
-        return _softmax(self._apply(self.network, cohort))
+        return softmax(self._apply(self.network, cohort))
 
     def predict(self, cohort: Cohort) -> np.ndarray:
         """The most probable class code of each record, shape (records,)."""
@@ -121,7 +121,7 @@ class Classifier:
     def embed(self, cohort: Cohort) -> np.ndarray:
         """Pooled features before the head, float32 of shape (records, 2 * widths[-1])."""
         self._check(cohort)
-        return self._apply(self.network.embed, cohort)
+        return self._apply(self.network.embed, cohort).numpy()
 
     def save(self, directory: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``classifier.json``: complete or not at all.
@@ -149,9 +149,7 @@ class Classifier:
         return directory
 
     @classmethod
-    def load(
-        cls, directory: str | Path, device: str | torch.device | None = None
-    ) -> Classifier:
+    def load(cls, directory: str | Path, device: str | torch.device | None = None) -> Classifier:
         """Read a saved classifier; what is missing, cut short or of another version raises."""
         directory = Path(directory)
         try:
@@ -167,12 +165,21 @@ class Classifier:
             for name in ("labels", "updates", "best_update", "history"):
                 setattr(self, name, facts[name])
             self.signal = {**facts["signal"], "leads": tuple(facts["signal"]["leads"])}
-            with _own_random_state(0, torch.device("cpu")):
+            with own_random_state(0, torch.device("cpu")):
                 self.network = self._build()
             self.network.load_state_dict(load_file(directory / "weights.safetensors"))
         except FileNotFoundError as error:
-            raise EcgreproError(f"{directory} holds no classifier: {error.filename or error} is missing") from error
-        except (OSError, KeyError, TypeError, ValueError, ValidationError, SafetensorError) as error:
+            raise EcgreproError(
+                f"{directory} holds no classifier: {error.filename or error} is missing"
+            ) from error
+        except (
+            OSError,
+            KeyError,
+            TypeError,
+            ValueError,
+            ValidationError,
+            SafetensorError,
+        ) as error:
             raise EcgreproError(f"{directory} is not a complete classifier: {error}") from error
         except RuntimeError as error:  # names or shapes other than the network's
             raise EcgreproError(
@@ -208,50 +215,67 @@ class Classifier:
             network.load_state_dict(weights, strict=False)
         return network.to(self.device, memory_format=torch.channels_last)
 
-    def _optimize(self, train: Cohort, validation: Cohort) -> None:
-        config, network = self.config, self.network
-        signals = torch.cat([chunk.to(self.device) for chunk in _chunks(train)])
-        targets = torch.from_numpy(train.targets).to(self.device)
-        held_out = torch.cat([chunk.to(self.device) for chunk in _chunks(validation)])
-        truth = torch.from_numpy(validation.targets).to(self.device)
-        batches = _batches(len(train), config.updates, config.batch_size, self.seed)
-        batches = batches.to(self.device)
-        weights = self._class_weights(train) if config.class_weights else None
-        optimizer = _optimizer(network, config)
-        schedule = _schedule(optimizer, config)
-        generator = torch.Generator(self.device).manual_seed(self.seed)
+    def _on_device(self, cohort: Cohort) -> tuple[Tensor, Tensor]:
+        signals = torch.cat([chunk.to(self.device) for chunk in _chunks(cohort)])
+        return signals, torch.from_numpy(cohort.targets).to(self.device)
 
-        self.history, best = [], None
-        loss_sum, since = torch.zeros((), device=self.device), 0
-        progress = tqdm(batches, desc="classifier", unit="update", disable=None, leave=False)
-        for update, batch in enumerate(progress, 1):
-            network.train()
-            x = signals[batch]
-            if config.augment == "classical":
-                x = augment(x, generator)
-            with self._autocast():
-                logits = network(x)
-            # Not the weighted mean of the batch: a weighted record counts alike in any batch.
-            loss = F.cross_entropy(
-                logits.float(),
-                targets[batch],
-                weight=weights,
-                label_smoothing=config.label_smoothing,
-                reduction="none",
-            ).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            loss_sum, since = loss_sum + loss.detach(), since + 1
-            if update % config.evaluate_every and update != config.updates:
-                continue
-            seen = self._look(update, loss_sum.item() / since, held_out, truth)
-            loss_sum, since = torch.zeros_like(loss_sum), 0
-            rank = (seen["validation_macro_f1"], -seen["validation_loss"])
-            if best is None or rank > best[0]:
-                best = (rank, update, {k: v.clone() for k, v in network.state_dict().items()})
-            progress.set_postfix_str(f"validation macro-F1 {seen['validation_macro_f1']:.3f}")
-        self.updates, self.best_update = config.updates, best[1]
-        network.load_state_dict(best[2])
-        network.eval()
+    def _apply(self, function: Callable[[Tensor], Tensor], cohort: Cohort) -> Tensor:
+        """``function`` of all signals, float32, reading and keeping one chunk at a time."""
+        chunks = (chunk.to(self.device) for chunk in _chunks(cohort))
+        outputs = [forward(function, chunk, self.config).cpu() for chunk in chunks]
+        return torch.cat(outputs)
+
+    def _check(self, cohort: Cohort, labels: bool = False) -> None:
+        """Raise unless ``cohort`` is like the training records."""
+        if not self.signal:
+            raise EcgreproError("this classifier has not been fitted: call fit first")
+        facts, fitted = _signal_facts(cohort), self.signal
+        if labels:
+            facts, fitted = {**facts, "labels": cohort.labels}, {**fitted, "labels": self.labels}
+        _compare(f"cohort {cohort.name!r}", facts, "the training cohort", fitted)
+
+    def _facts(self) -> dict:
+        return {
+            "format": FORMAT,
+            "config": self.config.model_dump(),
+            "seed": self.seed,
+            "labels": self.labels,
+            "classes": self.classes,
+            "missing_classes": self.missing_classes,
+            "signal": self.signal,
+            "updates": self.updates,
+            "best_update": self.best_update,
+            "history": self.history,
+        }
+
+
+def _signal_facts(cohort: Cohort) -> dict:
+    """What two cohorts must have in common, JSON-ready."""
+    return {
+        "leads": tuple(cohort.leads),
+        "fs": float(cohort.fs),
+        "units": cohort.units,
+        "samples": int(cohort.signals.shape[2]),
+    }
+
+
+def _compare(name: str, facts: dict, reference_name: str, reference: dict) -> None:
+    for key, value in facts.items():
+        if value != reference[key]:
+            raise EcgreproError(
+                f"{name} and {reference_name} differ in {key}: {value} and {reference[key]}"
+            )
+
+
+def _chunks(cohort: Cohort) -> Iterator[Tensor]:
+    """The signals as float32 (records, samples, leads), a few at a time; not finite raises."""
+    for start in range(0, len(cohort), CHUNK):
+        chunk = np.asarray(cohort.signals[start : start + CHUNK], np.float32)
+        bad = np.flatnonzero(~np.isfinite(chunk).all((1, 2)))
+        if len(bad):
+            record = cohort.table["record_id"].iloc[start + bad[0]]
+            raise EcgreproError(
+                f"record {record} of cohort {cohort.name!r} holds values that are not finite: "
+                "leave it out"
+            )
+        yield torch.from_numpy(chunk.transpose(0, 2, 1).copy())

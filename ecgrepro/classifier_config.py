@@ -41,7 +41,11 @@ class ClassifierConfig(BaseModel):
     class_weights
         Weigh each record by the inverse frequency of its class in the training set.
     augment
-        ``classical`` changes each batch as in :func:`ecgrepro.resnet.augment`.
+        What is done to each training batch: ``none``; ``crop``, a random shift in time as in
+        the published benchmarks; ``classical``, also gain, noise and lead dropout (see
+        `ecgrepro.resnet`).
+    averaging
+        Decay of the running average of the weights.
     evaluate_every
         Updates between two looks at the validation records.
     precision
@@ -56,14 +60,15 @@ class ClassifierConfig(BaseModel):
     stem_kernel: OddKernel = 15
     stem_stride: Annotated[int, Field(ge=1, le=10)] = 4
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    updates: Positive = 600
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
+    updates: Positive = 800
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-2
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weights: bool = False
-    augment: Literal["none", "classical"] = "none"
+    augment: Literal["none", "crop", "classical"] = "classical"
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.98
     evaluate_every: Positive = 25
     precision: Literal["32", "bf16"] = "32"
 

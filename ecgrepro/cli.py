@@ -73,7 +73,12 @@ def run(
 
 
 @app.command(hidden=True, name="page")
-def page_(name: str, profile: Profile, data: Data, run_dir: Path) -> None:
+def page_(
+    name: str,
+    profile: Profile,
+    data: Annotated[Data, typer.Option()],
+    run_dir: Annotated[Path, typer.Option()],
+) -> None:
     """Execute one page (a step of the graph)."""
     from ecgrepro.pipeline import page_step
 
@@ -81,7 +86,7 @@ def page_(name: str, profile: Profile, data: Data, run_dir: Path) -> None:
 
 
 @app.command(hidden=True)
-def book(run_dir: Path) -> None:
+def book(run_dir: Annotated[Path, typer.Option()]) -> None:
     """Build the book of a run (the last step of the graph)."""
     from ecgrepro.pipeline import book_step
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ SECTIONS = {
     "05_transfer": "Transfer",
     "06_claims": "The paper's claims",
 }
+JUDGED = ("03_closeness", "04_augmentation", "05_transfer")  # what the claims rest on
 STATUS = "page-status:"  # how a page's process tells the front end where it is
 
 
@@ -54,44 +55,31 @@ class Page:
 
 def pages(profile: Profile) -> list[Page]:
     """All pages of a study, in reading order."""
-    return list(_pages(list(profile.generators)))
+    generators, both = list(profile.generators), {**HOSPITALS, **MERGED}
+    found: list[Page] = []
 
-
-def _pages(generators: list[str]) -> Iterator[Page]:
-    def title(section: str, dataset: str, generator: str = "") -> str:
-        where = {**HOSPITALS, **MERGED}[dataset]
+    def add(section: str, dataset: str, generator: str, after: Iterable[str]) -> None:
         what = f"{GENERATORS.get(generator, generator)} on " if generator else ""
-        return f"{SECTIONS[section]}: {what}{where}"
+        given = {"dataset": dataset, **({"generator": generator} if generator else {})}
+        instance = "-".join(given.values())
+        title = f"{SECTIONS[section]}: {what}{both[dataset]}"
+        found.append(Page(section, instance, title, given, tuple(after)))
 
     for hospital in HOSPITALS:
-        section = "01_data"
-        yield Page(section, hospital, title(section, hospital), {"dataset": hospital})
-    for section, before in (("02_generators", None), ("03_closeness", "02_generators")):
-        for hospital in HOSPITALS:
-            for name in generators:
-                instance = f"{hospital}-{name}"
-                after = f"{before}/{instance}" if before else f"01_data/{hospital}"
-                given = {"dataset": hospital, "generator": name}
-                yield Page(section, instance, title(section, hospital, name), given, (after,))
-    made = {h: tuple(f"02_generators/{h}-{g}" for g in generators) for h in HOSPITALS}
-    made["merged"] = sum(made.values(), ())
-    for section, datasets in (
-        ("04_augmentation", (*HOSPITALS, *MERGED)),
-        ("05_transfer", tuple(HOSPITALS)),
-    ):
-        for dataset in datasets:
-            given = {"dataset": dataset}
-            yield Page(section, dataset, title(section, dataset), given, made[dataset])
-    judged = ("03_closeness", "04_augmentation", "05_transfer")
-    after = tuple(p.name for p in _without_claims(generators) if p.section in judged)
-    yield Page("06_claims", "all", SECTIONS["06_claims"], {}, after)
-
-
-def _without_claims(generators: list[str]) -> Iterator[Page]:
-    for page in _pages(generators):
-        if page.section == "06_claims":
-            return
-        yield page
+        add("01_data", hospital, "", ())
+    for hospital in HOSPITALS:
+        for name in generators:
+            add("02_generators", hospital, name, [f"01_data/{hospital}"])
+    for hospital in HOSPITALS:
+        for name in generators:
+            add("03_closeness", hospital, name, [f"02_generators/{hospital}-{name}"])
+    made = {h: [f"02_generators/{h}-{g}" for g in generators] for h in HOSPITALS}
+    for dataset in both:
+        add("04_augmentation", dataset, "", made.get(dataset) or sum(made.values(), []))
+    for hospital in HOSPITALS:
+        add("05_transfer", hospital, "", made[hospital])
+    judged = [p.name for p in found if p.section in JUDGED]
+    return [*found, Page("06_claims", "all", SECTIONS["06_claims"], {}, tuple(judged))]
 
 
 def find_page(profile: Profile, name: str) -> Page:
@@ -208,7 +196,7 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         tags = cell.metadata.get("tags", [])
         kept = {key: cell.metadata[key] for key in ("mystnb",) if key in cell.metadata}
         if "injected-parameters" in tags:
-            tags = ["remove-cell"]
+            cell.source = re.sub(r"^run_dir = .*\n?", "", cell.source, flags=re.M)
         cell.metadata = nbformat.from_dict({**kept, **({"tags": tags} if tags else {})})
         cells.append(cell)
     notebook.cells = cells

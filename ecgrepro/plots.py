@@ -1,10 +1,11 @@
 """Figures of the book: ECG paper, strips of several records, curves and intervals.
 
-Every function draws on axes that it is given, or on new ones, and returns the axes. The style is
-``ecgrepro.mplstyle``, applied to each figure made here and to nothing else.
+Every function draws on axes that it is given, or on new ones, and returns the axes. The style,
+``ecgrepro.mplstyle``, holds while a figure is drawn here and is not left behind.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,13 +22,25 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 PAPER, MINOR, MAJOR, INK = "#fffafa", "#fbdada", "#f0a8a8", "#1a1a1a"
 MM_PER_SECOND = 25.0
-MM_PER_UNIT = {"mV": 10.0, "z": 4.0}  # a z-scored R peak is about four units high
+MM_PER_UNIT = {"mV": 10.0, "z": 2.5}  # a z-scored R peak is four to nine units high
 ROW_MM = 27.0  # height of a row of leads on the paper
-LABELS = {"mV": "25 mm/s, 10 mm/mV", "z": "25 mm/s, 4 mm per standard deviation (z-scored)"}
+LABELS = {"mV": "25 mm/s, 10 mm/mV", "z": "25 mm/s, 2.5 mm per standard deviation (z-scored)"}
 COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 INCH = 25.4
 
 
+def _styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
+    """Draw in the book's style and leave the caller's settings as they were."""
+
+    @wraps(draw)
+    def wrapper(*args, **kwargs) -> Axes:
+        with plt.style.context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+@_styled
 def ecg_paper(
     signal: np.ndarray,
     fs: float,
@@ -44,7 +57,7 @@ def ecg_paper(
     fs
         Sampling frequency in Hz.
     units
-        ``"mV"`` (10 mm/mV) or ``"z"`` (4 mm per standard deviation; said on the paper).
+        ``"mV"`` (10 mm/mV) or ``"z"`` (2.5 mm per standard deviation); the paper says which.
     title
         Text above the paper.
     ax
@@ -73,6 +86,7 @@ def ecg_paper(
     return ax
 
 
+@_styled
 def ecg_strips(
     records: Mapping[str, np.ndarray],
     fs: float,
@@ -95,7 +109,7 @@ def ecg_strips(
         raise EcgreproError(f"unknown leads {unknown}: choose from {', '.join(LEADS)}")
     (samples,) = lengths
     row_mm = 0.8 * ROW_MM
-    width, height = samples / fs * MM_PER_SECOND + 10, len(signals) * row_mm
+    width, height = samples / fs * MM_PER_SECOND + 10, len(signals) * row_mm + 6
     ax = _paper(width, height, ax)
     seam = np.arange(len(leads) + 1) * samples // len(leads)
     for row, (name, signal) in enumerate(signals.items()):
@@ -110,6 +124,7 @@ def ecg_strips(
     return ax
 
 
+@_styled
 def learning_curve(
     curves: Mapping[str, Sequence[Sequence[float]]],
     xlabel: str,
@@ -134,6 +149,7 @@ def learning_curve(
     return ax
 
 
+@_styled
 def intervals(
     rows: Mapping[str, tuple[float, float, float]],
     xlabel: str,
@@ -170,10 +186,7 @@ def _record(signal: np.ndarray, units: str) -> np.ndarray:
 
 
 def _axes(inches: tuple[float, float], ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    with plt.style.context(STYLE):
-        return plt.subplots(figsize=inches)[1]
+    return plt.subplots(figsize=inches)[1] if ax is None else ax
 
 
 def _paper(width: float, height: float, ax: Axes | None) -> Axes:

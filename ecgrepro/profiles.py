@@ -57,7 +57,7 @@ class Pool(_Part):
 
 
 class Closeness(_Part):
-    """Neighbours for precision, recall, density, coverage; resamples for intervals."""
+    """Neighbours for precision, recall, density and coverage; half-samples for intervals."""
 
     neighbours: Count = 5
     resamples: Annotated[int, Field(ge=20)] = 200
@@ -87,6 +87,7 @@ class Profile(_Part):
     folds: Folds
     simulation: Simulation
     seeds: list[Seed] = Field(min_length=1)
+    resamples: Annotated[int, Field(ge=100)] = 2000
     classifier: ClassifierConfig
     generators: dict[Literal[tuple(SETTINGS)], dict] = Field(min_length=1)
     pool: Pool

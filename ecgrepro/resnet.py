@@ -32,11 +32,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = convolution(inputs, outputs, kernels[0], stride)
         self.second = convolution(outputs, outputs, kernels[1])
-        self.shortcut = (
-            nn.Identity()
-            if inputs == outputs and stride == 1
-            else convolution(inputs, outputs, 1, stride)
-        )
+        self.shortcut = nn.Sequential()
+        if stride > 1:  # averaging before the 1x1 convolution: no sample is skipped
+            self.shortcut.append(nn.AvgPool2d((1, stride), ceil_mode=True))
+        if inputs != outputs:
+            self.shortcut.append(convolution(inputs, outputs, 1))
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,26 +98,33 @@ class ResNet1d(nn.Module):
         return self.head(self.dropout(self.embed(x)))
 
 
-def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Classical ECG augmentation of a batch (B, T, C), each record with its own draw.
-
-    A shift in time by up to a tenth of the record (what moves in is zero: a crop), a gain of
-    0.8-1.25 per lead, white noise of up to a tenth of each lead's standard deviation, and one
-    lead in ten set to zero.
-    """
+def crop(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift each record of a batch (B, T, C) by up to a tenth of its length; zeros move in."""
     batch, samples, leads = x.shape
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=x.device)
-
     reach = samples // 10
     shift = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=x.device)
     source = torch.arange(samples, device=x.device) + shift  # (B, T)
     inside = ((source >= 0) & (source < samples)).unsqueeze(-1)
     rows = source.clamp(0, samples - 1) + samples * torch.arange(batch, device=x.device)[:, None]
-    shifted = x.reshape(-1, leads)[rows] * inside
+    return x.reshape(-1, leads)[rows] * inside
+
+
+def classical(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Classical ECG augmentation of a batch (B, T, C), each record with its own draw.
+
+    On top of :func:`crop`: a gain of 0.8-1.25 per lead, white noise of up to a tenth of each
+    lead's standard deviation, and one lead in ten set to zero.
+    """
+    batch, _, leads = x.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=x.device)
+
     level = 0.1 * uniform(batch, 1, 1) * x.std(1, keepdim=True)
-    noise = torch.randn(x.shape, generator=generator, device=x.device)
     gain = 0.8 * (1.25 / 0.8) ** uniform(batch, 1, leads)
     kept = uniform(batch, 1, leads) >= 0.1
-    return (shifted * gain + level * noise) * kept
+    noise = torch.randn(x.shape, generator=generator, device=x.device)
+    return (crop(x, generator) * gain + level * noise) * kept
+
+
+AUGMENTATIONS = {"none": lambda x, generator: x, "crop": crop, "classical": classical}

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ecgrepro.errors import EcgreproError
@@ -25,7 +26,8 @@ class Result:
     ``value`` with the bounds ``low`` and ``high`` of its 95 % interval (None where there is none),
     computed from ``n`` records. Keys that do not apply are empty. ``comparison`` says what
     ``value`` is measured against: empty for a plain score, an arm's name for a paired difference,
-    ``"floor"`` for real against real.
+    ``"floor"`` for real against real. ``p_value`` is that of a difference, corrected by Holm's
+    method over the arms that were compared together.
     """
 
     metric: str
@@ -41,6 +43,7 @@ class Result:
     rhythm: str = ""
     scope: str = ""
     seed: int | None = None
+    p_value: float | None = None
 
 
 COLUMNS = ("profile", "data", "section", *(f.name for f in fields(Result)))
@@ -58,7 +61,9 @@ def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
 
 
 def _plain(value):
-    """JSON has no NaN: a number that does not exist is null."""
+    """Plain numbers for JSON, which has no NaN: a number that does not exist is null."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float | int) and not isinstance(value, bool):
         return value if math.isfinite(value) else None
     return value

@@ -97,7 +97,7 @@ HOSPITALS = {
     "ptb-xl": Hospital(
         axis=-4.0,
         chest=0.92,
-        ectopy=0.05,
+        ectopy=0.04,
         right_bundle=0.04,
         left_bundle=0.03,
         abnormal_t=0.20,
@@ -106,7 +106,7 @@ HOSPITALS = {
     "chapman": Hospital(
         axis=4.0,
         chest=1.15,
-        ectopy=0.07,
+        ectopy=0.05,
         right_bundle=0.05,
         left_bundle=0.01,
         abnormal_t=0.14,
@@ -326,8 +326,8 @@ def _flutter_waves(beats: Beats, rng: np.random.Generator, t: np.ndarray) -> np.
     weights = np.exp(-0.5 * (FLUTTER_HARMONICS - 1)) / FLUTTER_HARMONICS
     analytic = weights @ harmonics
     saw, bump = analytic.imag, (analytic * np.exp(1j * rng.uniform(-0.6, 0.6))).real
-    inferior = np.where(rng.random() < 1 / 6, -1.0, 1.0) * rng.lognormal(np.log(0.085), 0.38)
-    lateral, anterior = rng.normal(0.1, 0.12) * inferior, rng.lognormal(np.log(0.035), 0.4)
+    inferior = np.where(rng.random() < 1 / 6, -1.0, 1.0) * rng.lognormal(np.log(0.10), 0.32)
+    lateral, anterior = rng.normal(0.1, 0.12) * inferior, rng.lognormal(np.log(0.045), 0.35)
     return np.stack([lateral * saw, inferior * saw, -anterior * bump]).astype(np.float32)
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -26,35 +25,11 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.generators.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
 _BETAS = (0.9, 0.99)
 _HISTORY_POINTS = 100
-
-
-class TrainingSettings(BaseModel):
-    """How long and how a generator is trained.
-
-    ``steps`` is the budget; with ``minutes``, training ends at whichever comes first and the
-    learning rate decays accordingly, which makes the result depend on the machine's speed.
-    ``balance`` draws a record of a class of n records with a weight of n ** -balance: 0 as they
-    come, 1 every class alike.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(default=1000, gt=0)
-    minutes: float | None = Field(default=None, gt=0)
-    batch_size: int = Field(default=16, gt=0)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    warmup: float = Field(default=0.05, ge=0, le=1)
-    weight_decay: float = Field(default=0.01, ge=0)
-    clip_norm: float = Field(default=1.0, gt=0)
-    ema: float = Field(default=0.995, ge=0, lt=1)
-    balance: float = Field(default=0.5, ge=0, le=1)
-    validations: int = Field(default=5, ge=0)
-    checkpoint_minutes: float = Field(default=2.0, ge=0)
-    precision: str = "32-true"
 
 
 @dataclass
@@ -113,7 +88,7 @@ def train(
         If the loss is not finite or explodes (nothing is saved then), or if the checkpoint is
         damaged or of another training.
     """
-    accelerator = "cpu" if device == "cpu" else "auto"
+    accelerator = choose_device(device).type
     fabric = Fabric(accelerator=accelerator, devices=1, precision=settings.precision)
     averaged = AveragedModel(model, multi_avg_fn=_average(settings.ema)).to(fabric.device)
     optimizer = torch.optim.AdamW(
@@ -169,6 +144,13 @@ def train(
     return averaged.module, state.history
 
 
+def choose_device(device: str) -> torch.device:
+    """``"auto"``: a CUDA GPU if there is one, otherwise the CPU; or a device by name."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
 def progress(settings: TrainingSettings, step: int, seconds: float) -> float:
     """The part of the budget that is used, 1 at its end."""
     part = step / settings.steps
@@ -184,7 +166,7 @@ def learning_rate(settings: TrainingSettings, part: float) -> float:
 
 
 def class_weights(targets: Tensor, balance: float) -> Tensor:
-    """Sampling weight of each record, n ** -balance for a class of n records, float32 (records,)."""
+    """Sampling weight of each record, (records,): n ** -balance in a class of n records."""
     counts = torch.bincount(targets).float()
     return counts[targets] ** -balance
 

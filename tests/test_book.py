@@ -71,7 +71,8 @@ def executed(section: str, instance: str, **facts) -> nbformat.NotebookNode:
         "section": section,
         "instance": instance,
         "title": f"{section}: {instance}",
-        "command": f"ecgrepro run --profile smoke --only {section}/{instance}",
+        "parameters": {"dataset": instance},
+        "command": f"ecgrepro run --profile smoke --data simulated --page {section}/{instance}",
         "commit": "0123456789abcdef",
         "dirty": True,
         "device": "cpu",
@@ -157,10 +158,10 @@ class TestStage:
         assert page.cells[3].metadata.mystnb.figure.name == "fig-01_data-ptb-xl"
         assert ":name: tab-01_data-ptb-xl" in page.cells[4].outputs[0].data["text/markdown"]
 
-    def test_parameters_are_folded_away_and_papermill_is_dropped(self, run):
+    def test_parameter_cells_are_not_shown_and_papermill_is_dropped(self, run):
         page = read(stage(run) / "notebooks/06_claims.ipynb")
         assert page.cells[1].metadata.tags == ["parameters", "remove-cell"]
-        assert page.cells[2].metadata.tags == ["injected-parameters", "hide-input"]
+        assert page.cells[2].metadata.tags == ["injected-parameters", "remove-cell"]
         assert "papermill" not in page.metadata
 
     def test_labels_of_a_single_page_stay(self, run):
@@ -253,7 +254,8 @@ class TestBuild:
             "2025-01-02 03:04",
             "2 min 5 s",
             "<code>abababababababab</code>",
-            "ecgrepro run --profile smoke --only 01_data/ptb-xl",
+            "<code>dataset = ptb-xl</code>",
+            "ecgrepro run --profile smoke --data simulated --page 01_data/ptb-xl",
         ):
             assert fact in foot, fact
 
@@ -283,6 +285,7 @@ class TestBuild:
         assert (built / "index.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_checkout_itself_is_a_book(tmp_path):
     """``jupyter-book build .`` with the stored notebooks, which carry no provenance."""
     checkout = tmp_path / "checkout"

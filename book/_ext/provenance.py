@@ -66,6 +66,9 @@ def _rows(facts: dict) -> list[tuple[str, str]]:
         rows.append((f"Cohort {escape(name)}", f"<code>{escape(str(digest)[:16])}</code>"))
     if "profile" in facts:
         rows.append(("Profile", f"<code>{escape(facts['profile'])}</code>"))
+    if facts.get("parameters"):
+        pairs = (f"{name} = {value}" for name, value in facts["parameters"].items())
+        rows.append(("Parameters", f"<code>{escape(', '.join(pairs))}</code>"))
     if "commit" in facts:
         rows.append(("Commit", _commit(facts)))
     if "seed" in facts:

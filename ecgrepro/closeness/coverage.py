@@ -70,9 +70,7 @@ def radii(x: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-def subset_radii(
-    distance: np.ndarray, nearest: np.ndarray, rows: np.ndarray, k: int
-) -> np.ndarray:
+def subset_radii(distance: np.ndarray, nearest: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     """`radii` within the subset ``rows`` of a set, from what is known of the whole set.
 
     Parameters

@@ -2,7 +2,7 @@
 
 The very same readers open them as open the real ones, so they also meet what those must drop:
 records without a rhythm, with several, with one that the hospitals do not share. About one label
-in seventy is wrong, as in every hand-labelled collection. ``SIMULATED.json`` marks the tree.
+in a hundred is wrong, as in every hand-labelled collection. ``SIMULATED.json`` marks the tree.
 """
 
 import csv
@@ -27,8 +27,8 @@ from ecgrepro.simulator import HOSPITALS, VERSION, Heart, simulate_record
 MARK = "SIMULATED.json"
 # Share of each rhythm. The rare ones of the real hospitals are common enough to be learnt.
 MIX = {
-    "ptb-xl": {"SR": 30, "SB": 13, "ST": 14, "AFIB": 15, "AFL": 9, "SA": 11, "SVT": 8},
-    "chapman": {"SR": 20, "SB": 22, "ST": 15, "AFIB": 15, "AFL": 11, "SA": 8, "SVT": 9},
+    "ptb-xl": {"SR": 28, "SB": 13, "ST": 14, "AFIB": 15, "AFL": 9, "SA": 13, "SVT": 8},
+    "chapman": {"SR": 19, "SB": 21, "ST": 15, "AFIB": 15, "AFL": 11, "SA": 10, "SVT": 9},
 }
 AGES = {"SR": (57, 17), "SB": (59, 15), "ST": (54, 19), "AFIB": (72, 10), "AFL": (69, 11),
         "SA": (41, 20), "SVT": (57, 16)}  # mean and standard deviation, years  # fmt: skip
@@ -41,7 +41,7 @@ CONFUSED = {  # what a reader takes a rhythm for, now and then
     "SA": ("SR", "AFIB"),
     "SVT": ("ST", "AFL"),
 }
-MISLABELLED = 0.014
+MISLABELLED = 0.01
 DROPPED = ("none", "several", "other")  # one record in eighty each: no single shared rhythm
 # Order in which folds take the patients of a rhythm: in a small collection even the rarest reaches
 # the folds that are kept for testing and validation.

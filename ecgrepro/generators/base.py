@@ -20,16 +20,11 @@ from tqdm import tqdm
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
+from ecgrepro.generators.settings import SETTINGS, GeneratorSettings
 
 VERSION = 1  # of the saved form
 CLAMP = 8.0  # SD; beyond it there is no heart in a z-scored lead
 _FACTS, _WEIGHTS = "generator.json", "weights.safetensors"
-
-
-class GeneratorSettings(BaseModel):
-    """Base of every generator's settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Shape(BaseModel):
@@ -53,7 +48,7 @@ class Generator(ABC):
     Parameters
     ----------
     settings
-        A `Settings` of the class, or its values as a dictionary; defaults without.
+        An instance of ``SETTINGS[name]``, or its values as a dictionary; defaults without.
     seed
         Of everything random in training.
     device
@@ -70,7 +65,6 @@ class Generator(ABC):
     """
 
     name: ClassVar[str]
-    Settings: ClassVar[type[GeneratorSettings]]
 
     def __init__(
         self,
@@ -89,12 +83,13 @@ class Generator(ABC):
     @classmethod
     def check(cls, settings: GeneratorSettings | dict[str, Any]) -> GeneratorSettings:
         """Settings of this class, validated; raises naming the key and what is allowed."""
-        if isinstance(settings, cls.Settings):
+        model = SETTINGS[cls.name]
+        if isinstance(settings, model):
             return settings
         try:
-            return cls.Settings.model_validate(settings)
+            return model.model_validate(settings)
         except ValidationError as error:
-            raise EcgreproError(_explain(cls.name, error, cls.Settings)) from None
+            raise EcgreproError(_explain(cls.name, error, model)) from None
 
     def fit(
         self,
@@ -327,10 +322,7 @@ def _explain(name: str, error: ValidationError, settings: type[BaseModel]) -> st
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            owner: Any = settings
-            for part in fault["loc"][:-1]:
-                owner = owner.model_fields[part].annotation
-            lines.append(f"unknown key {key!r}: choose from {', '.join(owner.model_fields)}")
+            lines.append(f"unknown key {key!r}: choose from {', '.join(settings.model_fields)}")
         else:
             lines.append(f"{key}: {fault['msg']}, not {fault['input']!r}")
     return f"settings of generator {name!r}: " + "; ".join(lines)

@@ -70,7 +70,9 @@ class PatchDenoiser(nn.Module):
         Of the components in the data, shape (leads * fold,).
     """
 
-    def __init__(self, network: nn.Module, components: Tensor, variances: Tensor, *, fold: int, kept: int):
+    def __init__(
+        self, network: nn.Module, components: Tensor, variances: Tensor, *, fold: int, kept: int
+    ):
         super().__init__()
         self.network = network
         self.fold, self.kept = fold, kept
@@ -163,7 +165,9 @@ class DenoisingLoss(nn.Module):
         # Noise levels are spread evenly over the quantiles of the log-normal: less variance.
         offset = torch.rand((), generator=generator, device=device)
         quantile = (torch.arange(batch, device=device) + offset) / batch
-        sigma = (torch.special.ndtri(quantile.clamp(1e-4, 1 - 1e-4)) * self.p_std + self.p_mean).exp()
+        sigma = (
+            torch.special.ndtri(quantile.clamp(1e-4, 1 - 1e-4)) * self.p_std + self.p_mean
+        ).exp()
         dropped = torch.rand(batch, generator=generator, device=device) < self.label_dropout
         labels = torch.where(dropped, self.null_label, labels)
         noise = torch.randn(signals.shape, generator=generator, device=device)

@@ -11,10 +11,26 @@ sampler. ``fold=1, channels=64, blocks=30, cycle=10`` has the published geometry
 """
 
 import math
+import time
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ecgrepro.cohort import Cohort
+from ecgrepro.generators.base import CLAMP, Generator, record_seeds
+from ecgrepro.generators.diffusion import (
+    SAMPLERS,
+    DenoisingLoss,
+    PatchDenoiser,
+    guided,
+    karras_sigmas,
+    principal_components,
+)
+from ecgrepro.generators.settings import DiffWaveSettings
+from ecgrepro.training import choose_device, train
 
 
 class DiffWave(nn.Module):
@@ -99,3 +115,100 @@ def sinusoids(noise_level: Tensor, width: int = 128) -> Tensor:
     frequencies = torch.logspace(-1, 5, width // 2, base=2.0, device=noise_level.device)
     angles = noise_level[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class DiffWaveGenerator(Generator):
+    """Class-conditional DiffWave as a generator; see `DiffWaveSettings`."""
+
+    name = "diffwave"
+    settings: DiffWaveSettings
+
+    def _fit(
+        self, cohort: Cohort, validation: Cohort | None, checkpoint_dir: str | Path | None
+    ) -> None:
+        signals, targets = _tensors(cohort)
+        loss = self._build(*principal_components(signals, self.settings.fold))
+        began = time.monotonic()
+        trained, self.history = train(
+            loss,
+            signals,
+            targets,
+            self.settings,
+            seed=self.seed,
+            identity=self._identity(),
+            validation=_tensors(validation) if validation is not None else None,
+            checkpoint_dir=checkpoint_dir,
+            device=self.device,
+            title=f"{self.name} on {self._fitted().source}",
+        )
+        self.denoiser = trained.denoiser.eval()
+        self.facts = {
+            "parameters": sum(p.numel() for p in trained.parameters()),
+            "training_seconds": round(time.monotonic() - began, 3),
+            "evaluations": self.settings.sampling_steps,
+        }
+
+    def _build(self, components: Tensor, variances: Tensor) -> DenoisingLoss:
+        """An untrained model for the shape and settings, the same for the same seed."""
+        s, shape = self.settings, self._fitted()
+        kept = min(s.components, len(variances))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = DiffWave(
+                kept,
+                len(shape.classes) + 1,
+                channels=s.channels,
+                blocks=s.blocks,
+                cycle=s.cycle,
+                embedding=s.embedding,
+            )
+        denoiser = PatchDenoiser(network, components, variances, fold=s.fold, kept=kept)
+        return DenoisingLoss(
+            denoiser,
+            null_label=len(shape.classes),
+            label_dropout=s.label_dropout,
+            p_mean=s.p_mean,
+            p_std=s.p_std,
+        )
+
+    def _identity(self) -> dict:
+        shape = self._fitted()
+        return {
+            "generator": self.name,
+            "settings": self.settings.model_dump(mode="json"),
+            "seed": self.seed,
+            "data": shape.fingerprint,
+        }
+
+    def _draw(
+        self, plan: list[tuple[str, int]], *, seed: int, guidance: float | None, steps: int | None
+    ) -> np.ndarray:
+        s, shape = self.settings, self._fitted()
+        size = (len(shape.leads), shape.samples)
+        rngs = record_seeds(plan, shape.classes, seed)
+        noise = np.stack([rng.standard_normal(size, np.float32) for rng in rngs])
+        labels = torch.tensor([shape.classes.index(code) for code, _ in plan])
+        device = self.denoiser.components.device
+        denoise = guided(
+            self.denoiser,
+            labels.to(device),
+            len(shape.classes),
+            scale=s.guidance if guidance is None else guidance,
+            rescale=s.rescale,
+        )
+        sigmas = karras_sigmas(steps or s.sampling_steps, s.sigma_min, s.sigma_max)
+        drawn = SAMPLERS[s.sampler](denoise, torch.from_numpy(noise).to(device), sigmas)
+        return drawn.float().cpu().numpy()
+
+    def _state(self) -> dict[str, Tensor]:
+        return {k: v.cpu().contiguous() for k, v in self.denoiser.state_dict().items()}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        loss = self._build(tensors["components"], tensors["variances"])
+        loss.denoiser.load_state_dict(tensors)
+        self.denoiser = loss.denoiser.to(choose_device(self.device)).eval()
+
+
+def _tensors(cohort: Cohort) -> tuple[Tensor, Tensor]:
+    signals = torch.from_numpy(np.array(cohort.signals, np.float32)).clamp_(-CLAMP, CLAMP)
+    return signals, torch.from_numpy(cohort.targets)

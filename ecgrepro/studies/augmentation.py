@@ -12,12 +12,12 @@ import numpy as np
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.results import Result
-from ecgrepro.scores import scores
-from ecgrepro.studies.models import synthetic_pool, test_probabilities
+from ecgrepro.scores import MACRO_SCORES, scores
+from ecgrepro.studies.classifiers import test_probabilities
 from ecgrepro.studies.run import HOSPITALS, MERGED, Run
-from ecgrepro.studies.statistics import bootstrap_interval, paired_difference
+from ecgrepro.studies.statistics import bootstrap_interval, compare_arms
+from ecgrepro.studies.synthesis import synthetic_pool
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_auprc", "ece")
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 REAL = "real only"
 
@@ -93,47 +93,45 @@ def arm_results(
         Further keys of each result (dataset, scope, fraction, ...).
     """
     patients = (test.table["source"] + "/" + test.table["patient_id"]).to_numpy()
+    settings = {"patients": patients, "resamples": resamples}
     rows = []
     for arm, stack in by_arm.items():
-        rows += _score_rows(test, stack, arm, patients, resamples, keys)
-        if arm == reference or reference not in by_arm:
-            continue
-        for metric in COMPARED:
-            difference = paired_difference(
-                stack, by_arm[reference], test.targets, patients, metric, resamples=resamples
-            )
+        rows += _score_rows(test, stack, arm, settings, keys)
+    if reference not in by_arm or len(by_arm) < 2:
+        return rows
+    for metric in COMPARED:
+        compared = compare_arms(test.targets, by_arm, reference, metric, **settings)
+        for arm, (gain, p_value) in compared.items():
             rows.append(
                 Result(
-                    metric=metric,
-                    value=difference.value,
-                    low=difference.low,
-                    high=difference.high,
-                    n=len(test),
+                    metric,
+                    gain.value,
+                    gain.low,
+                    gain.high,
+                    len(test),
                     arm=arm,
                     comparison=reference,
+                    p_value=p_value,
                     **keys,
                 )
             )
     return rows
 
 
-def _score_rows(test, stack, arm, patients, resamples, keys) -> list[Result]:
+def _score_rows(test: Cohort, stack, arm: str, settings: dict, keys: dict) -> list[Result]:
     per_seed = [scores(one, test.targets, test.classes) for one in stack]
     rows = []
-    for metric in METRICS:
+    for metric in MACRO_SCORES:
         low = high = None
         if metric in COMPARED:
-            interval = bootstrap_interval(
-                stack, test.targets, patients, metric, resamples=resamples
-            )
+            interval = bootstrap_interval(test.targets, stack, metric, **settings)
             low, high = interval.low, interval.high
         mean = float(np.mean([one[metric] for one in per_seed]))
         rows.append(Result(metric, mean, low, high, len(test), arm=arm, **keys))
-    counts = test.counts()
-    for rhythm in test.classes:
-        if counts[rhythm]:
+    for rhythm, n in test.counts().items():
+        if n:
             f1 = float(np.mean([one["f1"][rhythm] for one in per_seed]))
-            rows.append(Result("f1", f1, n=counts[rhythm], arm=arm, rhythm=rhythm, **keys))
+            rows.append(Result("f1", f1, n=n, arm=arm, rhythm=rhythm, **keys))
     return rows
 
 
@@ -141,7 +139,7 @@ def augmentation_results(run: Run, dataset: str) -> list[Result]:
     """All arms of a data set; a merged model is also scored on each hospital alone."""
     test = run.splits(dataset)["test"]
     by_arm = {arm.name: probabilities(run, dataset, arm) for arm in arms(run)}
-    resamples = run.profile.closeness.resamples
+    resamples = run.profile.resamples
     rows = arm_results(test, by_arm, REAL, resamples=resamples, dataset=dataset, scope=dataset)
     if dataset == MERGED:
         for hospital in test.table["source"].unique():

@@ -64,7 +64,7 @@ def _resemblance(results: pd.DataFrame) -> tuple[str, str]:
     for (dataset, generator), group in rows.groupby(["dataset", "generator"]):
         value = group[group["comparison"] == ""].set_index("metric")["value"]
         floor = group[group["comparison"] == "floor"].set_index("metric")["value"]
-        ratio = value["frechet"] / floor["frechet"]
+        ratio = value["frechet_distance"] / floor["frechet_distance"]
         passed.append(ratio <= FRECHET_OVER_FLOOR and value["coverage"] >= COVERAGE)
         said.append(
             f"{generator} on {dataset}: Fréchet distance {ratio:.1f} times the floor, "

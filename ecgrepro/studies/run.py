@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from ecgrepro.artifacts import artifact
@@ -17,7 +18,7 @@ from ecgrepro.datasets import SIMULATED, load_cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.profiles import Profile, load_profile
 from ecgrepro.provenance import PROJECT, commit, versions
-from ecgrepro.results import Result, write_results
+from ecgrepro.results import Result, read_results, write_results
 
 HOSPITALS = ("ptb-xl", "chapman")
 MERGED = "merged"
@@ -82,6 +83,17 @@ class Run:
         """Write a notebook's results with what they were computed from."""
         path = self.directory / "results" / section / f"{instance}.json"
         return write_results(path, rows, {"section": section, **self.provenance()})
+
+    def results(self) -> pd.DataFrame:
+        """Everything that this run's notebooks have written so far, but for the claims."""
+        found = read_results(self.directory / "results")
+        found = found[found["section"] != "06_claims"]
+        if found.empty:
+            raise EcgreproError(
+                f"no results in {self.directory}: run the study first "
+                f"(ecgrepro run --profile {self.profile.name} --data {self.data})"
+            )
+        return found
 
     def provenance(self) -> dict:
         """Everything that decides a number; two runs that agree in it give the same numbers."""

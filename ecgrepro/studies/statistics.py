@@ -1,7 +1,8 @@
-"""Metrics of a classifier run, and intervals for them over training seeds and test patients.
+"""Intervals over training seeds and test patients, and differences between arms.
 
 Everything works on per-record class probabilities of shape (seeds, records, classes): the same
-test records, in the same order, for every seed and every arm.
+test records, in the same order, for every seed and every arm. The metrics are those of
+`ecgrepro.scores` with weights, computed for many resamples at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,32 +91,6 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def evaluate(
-    targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
-) -> dict[str, float]:
-    """All of `METRICS` and ``f1_CLASS`` of each class for one run.
-
-    Parameters
-    ----------
-    targets
-        Class index of each record, shape (records,).
-    probabilities
-        Shape (records, classes).
-
-    Returns
-    -------
-    dict
-        NaN where a metric is not defined (the F1 of a class without a test record).
-    """
-    targets, (run,), _ = _checked(targets, {"run": np.asarray(probabilities)[None]}, None)
-    if run.shape[2] != len(classes):
-        raise EcgreproError(f"{run.shape[2]} columns of probabilities for {len(classes)} classes")
-    once = np.ones((1, len(targets)))
-    values = {name: float(metric(targets, run[0], once)[0]) for name, metric in METRICS.items()}
-    f1 = class_f1(targets, run[0], once)[0]
-    return values | {f"f1_{code}": float(f) for code, f in zip(classes, f1, strict=True)}
-
-
 @dataclass(frozen=True)
 class Estimate:
     """A value with its interval.
@@ -150,11 +125,14 @@ def bootstrap_interval(
     - Patients are resampled with replacement, all records of a patient together, the same for
       every seed.
     - Seeds are too few to be resampled: three drawn with replacement understate their variance
-      by a third and know no tails (simulated coverage of the "95 %" interval: 75 to 86 % where
-      seeds dominate). Each resample instead adds a draw from Student's t with ``seeds - 1``
-      degrees of freedom, scaled to the seeds' standard error. The part of the spread between
-      seeds that comes from the finite test set (the seed-by-patient interaction, known from the
-      patient resamples) is taken off first, so that it is not counted twice.
+      by a third and know no tails (where seeds dominate, the "95 %" interval covered 75 % in
+      simulation with three seeds, 84 % with five). Each resample instead adds a draw from
+      Student's t with ``seeds - 1`` degrees of freedom, scaled to the seeds' standard error.
+    - Seeds also differ because each errs on other patients. That part is in the spread between
+      seeds already, so the patients' deviations are shrunk to what all seeds share.
+
+    The deviations are centred on the value from all records. Coverage in simulation is 93 to 98 %
+    for 3, 5 and 10 seeds, whichever source dominates.
 
     With one seed the interval covers the choice of patients only; ``seeds`` says so.
 
@@ -329,13 +307,16 @@ def _estimate(
 ) -> Estimate:
     """Interval from the values per seed (seeds,) and the patient resamples (resamples, seeds)."""
     draws = draws[np.isfinite(draws).all(axis=1)]  # a resample may lack all classes but one
-    seeds = len(values)
+    seeds, value = len(values), float(values.mean())
     pooled = draws.mean(axis=1)
+    deviation = pooled - pooled.mean()
     if seeds > 1:
         own = draws - pooled[:, None]
-        interaction = own.var(axis=0).mean() * seeds / (seeds - 1)
-        between = max(values.var(ddof=1) - interaction, 0.0)
-        pooled = pooled + rng.standard_t(seeds - 1, len(pooled)) * np.sqrt(between / seeds)
+        interaction = own.var(axis=0).sum() / (seeds - 1) / seeds  # variance in the mean of seeds
+        shared = np.sqrt(max(0.0, 1 - interaction / max(deviation.var(), 1e-300)))
+        t = rng.standard_t(seeds - 1, len(pooled))
+        deviation = shared * deviation + t * values.std(ddof=1) / np.sqrt(seeds)
+    pooled = value + deviation
     low, high = np.quantile(pooled, [(1 - level) / 2, (1 + level) / 2])
     p_value = None
     if difference:
@@ -343,9 +324,7 @@ def _estimate(
         p_value = min(1.0, 2 * float(tail + 1) / (len(pooled) + 1))
     else:
         low, high = np.clip([low, high], 0.0, 1.0)
-    return Estimate(
-        float(values.mean()), float(low), float(high), seeds, records, patients, p_value
-    )
+    return Estimate(value, float(low), float(high), seeds, records, patients, p_value)
 
 
 def _checked(

@@ -6,8 +6,9 @@ from ecgrepro.classifier import Classifier
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
 from ecgrepro.studies.augmentation import arm_results
-from ecgrepro.studies.models import synthetic_pool, test_probabilities
+from ecgrepro.studies.classifiers import test_probabilities
 from ecgrepro.studies.run import Run
+from ecgrepro.studies.synthesis import synthetic_pool
 
 SCRATCH = "from scratch"
 
@@ -32,8 +33,8 @@ def share(train: Cohort, fraction: float, seed: int) -> Cohort:
     return train.select(train.table["patient_id"].isin(chosen).to_numpy())
 
 
-def pretrained(run: Run, dataset: str, generator: str, seed: int) -> Classifier:
-    """A classifier that has seen nothing but a generator's records.
+def pretrained(run: Run, dataset: str, generator: str, seed: int) -> tuple[Classifier, str]:
+    """A classifier that has seen nothing but a generator's records, and its name.
 
     Its validation records are synthetic too: the last tenth of each rhythm of the pool.
     """
@@ -51,7 +52,7 @@ def pretrained(run: Run, dataset: str, generator: str, seed: int) -> Classifier:
 
     made_from = {"pool": pool.fingerprint, "classifier": settings.model_dump(), "seed": seed}
     place = run.artifact("pretrained", dataset, made_from, "ecgrepro.classifier", make)
-    return Classifier.load(place / "model")
+    return Classifier.load(place / "model"), place.name
 
 
 def probabilities(run: Run, dataset: str, generator: str | None, fraction: float) -> np.ndarray:
@@ -63,13 +64,12 @@ def probabilities(run: Run, dataset: str, generator: str | None, fraction: float
     parts = run.splits(dataset)
     stack = []
     for seed in run.profile.seeds:
-        start = pretrained(run, dataset, generator, seed) if generator else None
+        start, name = pretrained(run, dataset, generator, seed) if generator else (None, "")
         if fraction == 0:
             stack.append(start.predict_proba(parts["test"]))
             continue
         train = share(parts["train"], fraction, seed)
-        origin = f"{start.fingerprint}" if start else ""
-        stack.append(test_probabilities(run, dataset, train, seed, start=start, start_from=origin))
+        stack.append(test_probabilities(run, dataset, train, seed, start=start, start_from=name))
     return np.stack(stack)
 
 
@@ -88,7 +88,7 @@ def transfer_results(run: Run, dataset: str) -> list[Result]:
             test,
             by_arm,
             SCRATCH,
-            resamples=run.profile.closeness.resamples,
+            resamples=run.profile.resamples,
             dataset=dataset,
             fraction=fraction,
         )

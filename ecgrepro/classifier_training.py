@@ -1,0 +1,187 @@
+"""The classifier's training loop: a fixed number of updates, then the best weights seen.
+
+Validation looks at a running average of the weights, and that average is what is kept: near the
+end it hardly moves from look to look, so a lucky look costs little where a class has only a
+handful of validation records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from ecgrepro.classifier_config import ClassifierConfig
+from ecgrepro.errors import EcgreproError
+from ecgrepro.resnet import AUGMENTATIONS, ResNet1d
+from ecgrepro.scores import scores
+
+
+def train_network(
+    network: ResNet1d,
+    config: ClassifierConfig,
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    seed: int,
+) -> tuple[ResNet1d, list[dict]]:
+    """Train ``network`` on its device and return the averaged one with the best validation.
+
+    Parameters
+    ----------
+    train, validation
+        Signals (records, samples, leads) and targets (records,), on the network's device.
+
+    Returns
+    -------
+    network, history
+        See :class:`ecgrepro.classifier.Classifier`; the entry of the weights kept has ``kept``.
+
+    Raises
+    ------
+    EcgreproError
+        If a loss is not finite.
+    """
+    signals, targets = train
+    device = signals.device
+    weights = balanced_weights(targets, network.head.out_features) if config.class_weights else None
+    batches = draw_batches(len(signals), config.updates, config.batch_size, seed).to(device)
+    chance = torch.Generator(device).manual_seed(seed)  # of the augmentation
+    change = AUGMENTATIONS[config.augment]
+    averaged = AveragedModel(network, multi_avg_fn=_average(config.averaging), use_buffers=True)
+    optimizer = _optimizer(network, config)
+    schedule = _schedule(optimizer, config)
+
+    history, best, losses = [], None, []
+    bar = tqdm(batches, desc="classifier", unit="update", disable=None, leave=False)
+    network.train()
+    for update, batch in enumerate(bar, 1):
+        with mixed_precision(config, device):
+            logits = network(change(signals[batch], chance))
+        # Not cross_entropy's own weighted mean: a weighted record counts alike in any batch.
+        loss = F.cross_entropy(
+            logits.float(),
+            targets[batch],
+            weight=weights,
+            label_smoothing=config.label_smoothing,
+            reduction="none",
+        ).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        averaged.update_parameters(network)
+        losses.append(loss.detach())
+        if update % config.evaluate_every == 0 or update == config.updates:
+            loss = torch.stack(losses).mean().item()
+            history.append({"update": update, "loss": loss, **_look(averaged, config, validation)})
+            losses.clear()
+            _guard(history[-1], config)
+            rank = (history[-1]["validation_macro_f1"], -history[-1]["validation_loss"])
+            if best is None or rank > best[0]:
+                weights_now = {k: v.clone() for k, v in averaged.module.state_dict().items()}
+                best = rank, history[-1], weights_now
+            bar.set_postfix_str(f"validation macro-F1 {rank[0]:.3f}", refresh=False)
+    best[1]["kept"] = True
+    averaged.module.load_state_dict(best[2])
+    return averaged.module.eval(), history
+
+
+def forward(function: Callable[[Tensor], Tensor], x: Tensor, config: ClassifierConfig) -> Tensor:
+    """``function`` (a network in eval mode, or its ``embed``) of a batch, float32, no gradient."""
+    with torch.inference_mode(), mixed_precision(config, x.device):
+        return function(x).float()
+
+
+def mixed_precision(config: ClassifierConfig, device: torch.device) -> torch.autocast:
+    """Autocast to bfloat16, or nothing, as ``config.precision`` says."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def draw_batches(records: int, updates: int, size: int, seed: int) -> Tensor:
+    """Record indices of every batch, (updates, size): one shuffled pass after another."""
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order on any device
+    passes = math.ceil(updates * size / records)
+    order = [torch.randperm(records, generator=generator) for _ in range(passes)]
+    return torch.cat(order)[: updates * size].view(updates, size)
+
+
+def balanced_weights(targets: Tensor, classes: int) -> Tensor:
+    """Weight of each class, (classes,): inverse frequency, mean one over the records."""
+    counts = torch.bincount(targets, minlength=classes).float()
+    weights = len(targets) / (counts.count_nonzero() * counts)  # scikit-learn's "balanced"
+    return torch.where(counts > 0, weights, 0.0)
+
+
+@contextlib.contextmanager
+def own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the CPU's and the device's generators, and put them back as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(deterministic=True):
+        torch.random.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def softmax(logits: Tensor) -> np.ndarray:
+    """Rows of float64 that sum to one."""
+    return torch.softmax(logits.double(), 1).cpu().numpy()
+
+
+def _look(
+    averaged: AveragedModel, config: ClassifierConfig, validation: tuple[Tensor, Tensor]
+) -> dict:
+    signals, targets = validation
+    network = averaged.module.eval()
+    logits = torch.cat([forward(network, x, config) for x in signals.split(256)])
+    names = [str(k) for k in range(logits.shape[1])]
+    loss = F.cross_entropy(logits, targets).item()
+    found = scores(softmax(logits), targets.cpu().numpy(), names) if math.isfinite(loss) else {}
+    return {"validation_loss": loss, "validation_macro_f1": found.get("macro_f1", math.nan)}
+
+
+def _guard(entry: dict, config: ClassifierConfig) -> None:
+    if not (math.isfinite(entry["loss"]) and math.isfinite(entry["validation_loss"])):
+        raise EcgreproError(
+            f"the classifier's training diverged before update {entry['update']}: choose a "
+            f"learning_rate below {config.learning_rate}"
+        )
+
+
+def _average(decay: float) -> Callable:
+    """Exponential moving average that forgets the random start quickly."""
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        if averaged[0].is_floating_point():  # not batch norm's counters, which nothing reads
+            now = min(decay, (1 + int(count)) / (10 + int(count)))
+            torch._foreach_lerp_(averaged, current, 1 - now)
+
+    return update
+
+
+def _optimizer(network: ResNet1d, config: ClassifierConfig) -> torch.optim.Optimizer:
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim == 1]  # biases and batch norm
+    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, config: ClassifierConfig
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if config.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.updates)
+    # One step more than there are updates: the last update still has a rate above its minimum.
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.updates + 1
+    )

@@ -1,0 +1,61 @@
+"""Closeness of a run's synthetic records to the real test records, always beside its floor."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from ecgrepro.closeness import compare
+from ecgrepro.cohort import Cohort
+from ecgrepro.results import Result
+from ecgrepro.studies.classifiers import real_classifier
+from ecgrepro.studies.run import Run
+from ecgrepro.studies.synthesis import synthetic_pool
+
+FLOOR = "floor"
+OVERALL = "all"  # what `compare` calls all rhythms together
+
+
+def closeness_results(run: Run, dataset: str, generator: str) -> list[Result]:
+    """Each metric of synthetic against test records, and of real training against test records.
+
+    Embeddings are those of the classifier trained on real records only.
+    """
+    parts, settings = run.splits(dataset), run.profile.closeness
+    rows = compare(
+        parts["train"],
+        parts["test"],
+        synthetic_pool(run, dataset, generator),
+        embed=real_classifier(run, dataset).embed,
+        k=settings.neighbours,
+        resamples=settings.resamples,
+    )
+    results = []
+    for row in rows:
+        if row["value"] is None:
+            continue
+        keys = {"dataset": dataset, "generator": generator}
+        keys["rhythm"] = "" if row["rhythm"] == OVERALL else row["rhythm"]
+        results.append(
+            Result(row["metric"], row["value"], row["low"], row["high"], row["n"], **keys)
+        )
+        results.append(
+            Result(
+                row["metric"],
+                row["floor"],
+                row["floor_low"],
+                row["floor_high"],
+                row["n"],
+                comparison=FLOOR,
+                **keys,
+            )
+        )
+    return results
+
+
+def nearest_real(
+    real: Cohort, synthetic: Cohort, embed: Callable[[Cohort], np.ndarray]
+) -> list[int]:
+    """For each synthetic record, the position of the real one nearest to it in the embedding."""
+    search = NearestNeighbors(n_neighbors=1).fit(embed(real))
+    return search.kneighbors(embed(synthetic), return_distance=False)[:, 0].tolist()
