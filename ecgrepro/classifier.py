@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -52,7 +51,8 @@ class Classifier:
         Optimizer updates made, and the one whose weights were kept.
     history
         One dict per look at the validation records: ``update``, ``loss`` (mean training loss
-        since the look before), ``validation_loss``, ``validation_macro_f1``.
+        since the look before), ``validation_loss``, ``validation_macro_f1``; the look whose
+        weights were kept also has ``kept``.
     missing_classes
         Classes of the label map without a training record.
     """
@@ -99,7 +99,9 @@ class Classifier:
                 raise EcgreproError(f"the {part} cohort {cohort.name!r} has no record")
         self.classes, self.labels = train.classes, train.labels
         self.signal = _signal_facts(train)
-        self._check(validation, labels=True)
+        names = f"the validation cohort {validation.name!r}", f"the training cohort {train.name!r}"
+        _compare(names[0], {"labels": validation.labels}, names[1], {"labels": train.labels})
+        _compare(names[0], _signal_facts(validation), names[1], self.signal)
         self.missing_classes = tuple(code for code, n in train.counts().items() if not n)
         data = self._on_device(train), self._on_device(validation)
         with own_random_state(self.seed, self.device):
@@ -142,7 +144,7 @@ class Classifier:
             (partial / "classifier.json").write_text(json.dumps(self._facts(), indent=1))
             shutil.rmtree(directory, ignore_errors=True)
             partial.rename(directory)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise EcgreproError(f"cannot write the classifier to {directory}: {error}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -172,14 +174,7 @@ class Classifier:
             raise EcgreproError(
                 f"{directory} holds no classifier: {error.filename or error} is missing"
             ) from error
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            ValidationError,
-            SafetensorError,
-        ) as error:
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise EcgreproError(f"{directory} is not a complete classifier: {error}") from error
         except RuntimeError as error:  # names or shapes other than the network's
             raise EcgreproError(
@@ -225,14 +220,12 @@ class Classifier:
         outputs = [forward(function, chunk, self.config).cpu() for chunk in chunks]
         return torch.cat(outputs)
 
-    def _check(self, cohort: Cohort, labels: bool = False) -> None:
-        """Raise unless ``cohort`` is like the training records."""
-        if not self.signal:
+    def _check(self, cohort: Cohort) -> None:
+        """Raise unless fitted, on records like those of ``cohort``."""
+        if self.network is None:
             raise EcgreproError("this classifier has not been fitted: call fit first")
-        facts, fitted = _signal_facts(cohort), self.signal
-        if labels:
-            facts, fitted = {**facts, "labels": cohort.labels}, {**fitted, "labels": self.labels}
-        _compare(f"cohort {cohort.name!r}", facts, "the training cohort", fitted)
+        facts = _signal_facts(cohort)
+        _compare(f"cohort {cohort.name!r}", facts, "the classifier's training cohort", self.signal)
 
     def _facts(self) -> dict:
         return {
@@ -269,7 +262,7 @@ def _compare(name: str, facts: dict, reference_name: str, reference: dict) -> No
 
 def _chunks(cohort: Cohort) -> Iterator[Tensor]:
     """The signals as float32 (records, samples, leads), a few at a time; not finite raises."""
-    for start in range(0, len(cohort), CHUNK):
+    for start in range(0, max(len(cohort), 1), CHUNK):  # one empty chunk if there is no record
         chunk = np.asarray(cohort.signals[start : start + CHUNK], np.float32)
         bad = np.flatnonzero(~np.isfinite(chunk).all((1, 2)))
         if len(bad):

@@ -93,6 +93,16 @@ def book(run_dir: Annotated[Path, typer.Option()]) -> None:
     book_step(run_dir)
 
 
+@app.command(hidden=True)
+def store() -> None:
+    """Execute the stored notebooks in place (see `make notebooks`)."""
+    from ecgrepro.notebooks import SECTIONS
+    from ecgrepro.notebooks import store as store_notebook
+
+    for name in SECTIONS:
+        print(store_notebook(name))
+
+
 @app.command()
 def profiles() -> None:
     """List the profiles that come with the project."""

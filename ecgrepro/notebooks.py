@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -151,6 +152,12 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     return target
 
 
+def tell(line: str) -> None:
+    """Say something to the front end, in one write: several pages share one pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def command(page: Page, profile: str, data: str) -> str:
     """The command that executes a page again."""
     return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
@@ -166,7 +173,7 @@ def _reporting_engine(name: str) -> str:
             start = nb_man.cell_start
 
             def cell_start(cell, cell_index=None, **more):
-                print(f"{STATUS} {name} {cell_index + 1}/{len(nb_man.nb.cells)}", flush=True)
+                tell(f"{STATUS} {name} {cell_index + 1}/{len(nb_man.nb.cells)}")
                 return start(cell, cell_index=cell_index, **more)
 
             nb_man.cell_start = cell_start

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ecgrepro.datasets import READERS, recordings_fingerprint
 from ecgrepro.errors import EcgreproError
-from ecgrepro.notebooks import STATUS, find_page
+from ecgrepro.notebooks import STATUS, find_page, tell
 from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT, commit, versions
 
@@ -89,13 +89,17 @@ def run_study(
 def _follow(command: list[str], run_dir: Path) -> None:
     """Run Snakemake, turn what it prints into a progress bar, and raise if a step failed."""
     log, failures, tail = run_dir / "snakemake.log", [], []
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    bar = tqdm(desc="study", unit="step", mininterval=0.5, file=sys.stderr, dynamic_ncols=True,
-               bar_format="{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining} {postfix}")  # fmt: skip
+    bar = tqdm(
+        desc="study",
+        mininterval=0.5,
+        dynamic_ncols=True,
+        disable=None,
+        bar_format="{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining}{postfix}",
+    )
     at: dict[str, str] = {}
     with bar, log.open("w") as file:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         try:
             for line in process.stdout:
@@ -113,13 +117,14 @@ def _follow(command: list[str], run_dir: Path) -> None:
 
 
 def _show(line: str, bar: tqdm, at: dict[str, str], failures: list[str]) -> None:
+    """Take one line of output into the bar (current cells), the printed list, or the failures."""
     if line.startswith(STATUS):
-        name, cell = line.removeprefix(STATUS).split()
+        name, cell = line.split()[1:3]
         if name not in at:
             bar.write(f"  started {name}", file=sys.stderr)
         at[name] = cell
     elif line.startswith(DONE):
-        name, seconds = line.removeprefix(DONE).split()
+        name, seconds = line.split()[1:3]
         at.pop(name, None)
         bar.write(f"  done    {name} in {seconds} s", file=sys.stderr)
     elif line.startswith(FAILED):
@@ -128,9 +133,10 @@ def _show(line: str, bar: tqdm, at: dict[str, str], failures: list[str]) -> None
         bar.n, bar.total = int(found[1]), int(found[2])
     elif found := re.fullmatch(r"total\s+(\d+)", line):
         bar.total = int(found[1])
+        bar.write(f"{bar.total} steps to do", file=sys.stderr)
     else:
         return
-    bar.set_postfix_str(", ".join(f"{name} cell {cell}" for name, cell in at.items()))
+    bar.set_postfix_str("; ".join(f"{name} cell {cell}" for name, cell in at.items()))
 
 
 def page_step(name: str, profile: str, data: str, run_dir: Path) -> None:
@@ -141,9 +147,9 @@ def page_step(name: str, profile: str, data: str, run_dir: Path) -> None:
     try:
         execute(find_page(load_profile(profile), name), profile=profile, data=data, run_dir=run_dir)
     except EcgreproError as error:
-        print(f"{FAILED} {json.dumps(str(error))}", flush=True)
+        tell(f"{FAILED} {json.dumps(str(error))}")
         raise
-    print(f"{DONE} {name} {time.perf_counter() - started:.0f}", flush=True)
+    tell(f"{DONE} {name} {time.perf_counter() - started:.0f}")
 
 
 def book_step(run_dir: Path) -> None:
@@ -167,6 +173,6 @@ def book_step(run_dir: Path) -> None:
     try:
         build(run_dir)
     except EcgreproError as error:
-        print(f"{FAILED} {json.dumps(str(error))}", flush=True)
+        tell(f"{FAILED} {json.dumps(str(error))}")
         raise
-    print(f"{DONE} book {time.perf_counter() - started:.0f}", flush=True)
+    tell(f"{DONE} book {time.perf_counter() - started:.0f}")

@@ -123,9 +123,10 @@ def train(
             _guard(state, loss.item(), rate)
             optimizer.zero_grad()
             fabric.backward(loss)
-            fabric.clip_gradients(
+            norm = fabric.clip_gradients(
                 model, optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
             )
+            _guard_gradient(state, norm.item(), rate)
             optimizer.step()
             averaged.update_parameters(model.module)
             state.step += 1
@@ -196,12 +197,22 @@ def _guard(state: _State, loss: float, rate: float) -> None:
     """Follow the loss; raise where it is not finite or ten times its best."""
     smooth = loss if state.smooth is None else 0.95 * state.smooth + 0.05 * loss
     if not math.isfinite(loss) or (state.step > 20 and smooth > 10 * state.lowest):
-        raise EcgreproError(
-            f"training diverged at step {state.step}: loss {loss:.4g}, learning rate {rate:.3g}; "
-            "nothing was saved. Lower learning_rate, or check the training data for outliers"
-        )
+        raise _diverged(state, f"loss {loss:.4g}", rate)
     state.smooth, state.lowest = smooth, min(state.lowest, smooth)
     state.losses.append(loss)
+
+
+def _guard_gradient(state: _State, norm: float, rate: float) -> None:
+    """Raise before a gradient that is not finite reaches the weights."""
+    if not math.isfinite(norm):
+        raise _diverged(state, f"gradient norm {norm}", rate)
+
+
+def _diverged(state: _State, what: str, rate: float) -> EcgreproError:
+    return EcgreproError(
+        f"training diverged at step {state.step}: {what}, learning rate {rate:.3g}; these weights "
+        "are not saved. Lower learning_rate, or check the training data for outliers"
+    )
 
 
 @torch.no_grad()

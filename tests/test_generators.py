@@ -88,6 +88,14 @@ def test_counts_that_cannot_be_sampled(counts, message):
         simulator().sample(counts, seed=0)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"batch_size": 0}, {"steps": 0}, {"steps": 2.5}, {"guidance": -1.0}]
+)
+def test_sampling_settings_out_of_range(wrong):
+    with pytest.raises(EcgreproError, match=f"{next(iter(wrong))} must be"):
+        simulator().sample({"SR": 1}, **({"seed": 0} | wrong))
+
+
 @settings(deadline=None)
 @given(arrays(np.float32, (2, 3, 30), elements=st.floats(-1e4, 1e4, width=32)))
 def test_standardize_bounds_and_scale(signals):

@@ -11,6 +11,7 @@ from ecgrepro.cohort import LEADS
 from ecgrepro.datasets.simulated import MARK, MIX, _simulated, plan_records, write_simulated
 from ecgrepro.errors import EcgreproError
 from ecgrepro.rhythms import PTBXL_RHYTHMS, RHYTHMS, SNOMED_RHYTHMS, shared_rhythm
+from ecgrepro.simulator import VERSION
 
 RECORDS = 60
 
@@ -33,7 +34,7 @@ def chapman_headers(root):
 @pytest.mark.parametrize("hospital", list(MIX))
 def test_the_tree_is_marked_and_complete(trees, hospital):
     facts = json.loads((trees[hospital] / MARK).read_text())
-    assert facts == {"hospital": hospital, "records": RECORDS, "seed": 7, "simulator": 1}
+    assert facts == {"hospital": hospital, "records": RECORDS, "seed": 7, "simulator": VERSION}
     assert not list(trees[hospital].parent.glob("*.partial"))
 
 

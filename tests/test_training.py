@@ -203,6 +203,15 @@ def test_divergence_raises_with_step_and_rate_and_saves_nothing(tmp_path, bad):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_gradient_that_is_not_finite_stops_the_training():
+    class Steep(Regression):
+        def forward(self, signals, targets, generator):
+            return (self.net(signals).sum() * 0).abs().sqrt()  # 0, with a slope that is not finite
+
+    with pytest.raises(EcgreproError, match="diverged at step 0: gradient norm nan"):
+        train(Steep(), *data(), TrainingSettings(steps=5), seed=0, identity={}, device="cpu")
+
+
 def test_checkpoints_hold_no_pickle(tmp_path):
     run(TrainingSettings(steps=5), tmp_path)
     tensors = load_file(tmp_path / CHECKPOINT)

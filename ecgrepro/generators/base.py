@@ -143,6 +143,7 @@ class Generator(ABC):
         """
         shape = self._fitted()
         counts = self._check_counts(counts, shape)
+        _check_sampling(seed=seed, batch_size=batch_size, guidance=guidance, steps=steps)
         total = sum(counts.values())
         signals = np.empty((total, len(shape.leads), shape.samples), np.float32)
         plan = [(code, i) for code, n in counts.items() for i in range(n)]
@@ -298,6 +299,18 @@ def _check_cohort(cohort: Cohort, name: str) -> None:
                 f"cannot train {name}: record {record} of cohort {cohort.name!r} has values that "
                 "are not finite"
             )
+
+
+def _check_sampling(
+    *, seed: int, batch_size: int, guidance: float | None, steps: int | None
+) -> None:
+    """Raise for a number that is out of range."""
+    least = {"seed": (seed, 0), "batch_size": (batch_size, 1), "steps": (steps, 1)}
+    for key, (value, lowest) in least.items():
+        if value is not None and (not isinstance(value, int | np.integer) or value < lowest):
+            raise EcgreproError(f"{key} must be an integer of at least {lowest}, not {value!r}")
+    if guidance is not None and not 0 <= guidance < np.inf:
+        raise EcgreproError(f"guidance must be a finite number of at least 0, not {guidance!r}")
 
 
 def _table(plan: list[tuple[str, int]], name: str, source: str) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def balanced_accuracy(
 ) -> np.ndarray:
     """Mean recall of the classes that have records."""
     table = _confusion(targets, probabilities, weights)
-    return _macro(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2))
+    return _mean_defined(_ratio(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2)))
 
 
 def macro_f1(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -386,10 +386,6 @@ def _curves(
             np.pad(np.cumsum(sorted_weights * side, axis=1)[:, last], ((0, 0), (1, 0)))
             for side in (positive, ~positive)
         )
-
-
-def _macro(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return _mean_defined(_ratio(part, whole))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,0 +1,56 @@
+# The two commands of the project are `make book` and `make test`; `make help` lists the rest.
+PYTHON ?= python3
+PROFILE ?= quick
+DATA ?= simulated
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+ROOT ?= data
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help book test data notebooks format browser clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+book: .venv/installed  ## run the study and build the book [PROFILE=quick DATA=simulated CORES=all]
+	@$(BIN)/ecgrepro run --profile $(PROFILE) --data $(DATA) --cores $(CORES)
+
+test: .venv/installed browser  ## ruff, pytest, nbval, the pipeline, the book in a real browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 15
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
+
+data: .venv/installed  ## download both data sets from PhysioNet, verified [ROOT=data]
+	$(BIN)/ecgrepro data download ptb-xl --root $(ROOT)/ptb-xl
+	$(BIN)/ecgrepro data download chapman --root $(ROOT)/ecg-arrhythmia
+	@echo "now: ECGREPRO_DATA=$(ROOT) make book DATA=real PROFILE=paper"
+
+notebooks: .venv/installed  ## execute the stored notebooks again, in the smoke profile
+	$(BIN)/ecgrepro run --profile smoke --cores $(CORES)
+	$(BIN)/python -m ecgrepro store
+
+format: .venv/installed  ## format code and notebooks
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The environment is rebuilt when a pin changes.
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ecgrepro needs Python 3.11 or newer: name one with make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "cannot make a virtual environment: install Python's venv module (Debian: apt install python3-venv)"; exit 1; }
+	@echo "installing the environment (about 1.6 GB, a few minutes)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# The browser tests use an installed Chromium or Chrome; on Debian, as root, it is installed.
+browser:
+	@if ! command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "installing chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else echo "no Chromium or Chrome found: the browser tests will be skipped"; fi; fi
+
+clean:  ## remove the environment and all runs
+	rm -rf .venv runs *.egg-info
