@@ -138,10 +138,15 @@ def download(
         Path | None, typer.Option(help="Default: below $ECGREPRO_DATA or data/.")
     ] = None,
     rate: Annotated[int, typer.Option(help="PTB-XL: 100 or 500 Hz files.")] = 100,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="Connections.")] = 4,
+    ningbo: Annotated[
+        bool, typer.Option("--ningbo", help="Chapman: also the second hospital's records.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Connections.")] = 8,
     verify: Annotated[bool, typer.Option(help="Hash again what is there already.")] = False,
 ) -> None:
     """Download recordings from PhysioNet, verified; an interrupted download goes on."""
     from ecgrepro.datasets.download import download as fetch
 
-    print(f"complete: {fetch(name.value, root, rate=rate, jobs=jobs, verify=verify)}")
+    print(
+        f"complete: {fetch(name.value, root, rate=rate, ningbo=ningbo, jobs=jobs, verify=verify)}"
+    )

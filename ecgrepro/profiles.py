@@ -95,12 +95,6 @@ class Profile(_Part):
     augmentation: Augmentation
     transfer: Transfer
 
-    @model_validator(mode="after")
-    def _generator_settings(self):
-        for name, settings in self.generators.items():
-            SETTINGS[name](**settings)
-        return self
-
 
 def profile_names() -> list[str]:
     """Names of the profiles that come with the project."""
@@ -128,18 +122,25 @@ def load_profile(name: str | Path) -> Profile:
     if not isinstance(content, dict):
         raise EcgreproError(f"{path} must hold keys and values, not {type(content).__name__}")
     try:
-        return Profile(**{"name": path.stem, **content})
+        profile = Profile(**{"name": path.stem, **content})
     except ValidationError as error:
-        raise EcgreproError(explain(error, str(path))) from error
+        raise EcgreproError(explain(error, str(path), Profile)) from error
+    for name, settings in profile.generators.items():
+        try:
+            SETTINGS[name](**settings)
+        except ValidationError as error:
+            where = f"{path}, generators.{name},"
+            raise EcgreproError(explain(error, where, SETTINGS[name])) from error
+    return profile
 
 
-def explain(error: ValidationError, where: str) -> str:
+def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     """One line for each wrong key: its path, what was given, what is allowed."""
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"  {key}: unknown key{_siblings(error, problem['loc'])}")
+            lines.append(f"  {key}: unknown key{_siblings(model, problem['loc'])}")
         elif problem["type"] == "missing":
             lines.append(f"  {key}: missing")
         else:
@@ -147,12 +148,11 @@ def explain(error: ValidationError, where: str) -> str:
     return f"{where} cannot be used:\n" + "\n".join(lines)
 
 
-def _siblings(error: ValidationError, location: tuple) -> str:
+def _siblings(model: type[BaseModel], location: tuple) -> str:
     """The keys that are allowed where an unknown one stands."""
-    model: type[BaseModel] | None = {"Profile": Profile}.get(error.title)
     for part in location[:-1]:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return ""
         model = annotation
-    return f"; allowed: {', '.join(model.model_fields)}" if model else ""
+    return f"; allowed: {', '.join(model.model_fields)}"

@@ -31,7 +31,7 @@ class Result:
     """
 
     metric: str
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
     n: int | None = None

@@ -25,9 +25,9 @@ def one_run(name: str, root: str, seed: int) -> dict:
     torch.set_num_threads(1)
     cohort = load_cohort(name, root=root, labels="rhythm4", jobs=1)
     parts = cohort.split(train=range(1, 8), validation=[8], test=[9, 10])
-    began = time.monotonic()
+    began = time.process_time()  # of one thread: the machine's other work does not count
     classifier = Classifier(seed=seed, device="cpu").fit(parts["train"], parts["validation"])
-    seconds = time.monotonic() - began
+    seconds = time.process_time() - began
     found = scores(
         classifier.predict_proba(parts["test"]), parts["test"].targets, classifier.classes
     )

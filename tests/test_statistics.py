@@ -296,3 +296,15 @@ def test_three_arms_of_three_seeds_take_little_time():
     started = time.process_time()
     compare_arms(records[0], runs, "a", resamples=2000)
     assert time.process_time() - started < 2
+
+
+def test_seeds_that_agree_by_chance_do_not_hide_the_choice_of_patients():
+    """Two runs that err on different records, equally often: the interval keeps its width."""
+    targets = np.tile([0, 1], 30)
+    right = np.where(targets[:, None] == [0, 1], 0.9, 0.1)
+    runs = np.stack([right, right])
+    runs[0, :10] = runs[0, :10, ::-1]
+    runs[1, 10:20] = runs[1, 10:20, ::-1]
+    found = bootstrap_interval(targets, runs, "accuracy", resamples=500)
+    assert found.value == pytest.approx(50 / 60)
+    assert found.high - found.low > 0.08

@@ -41,7 +41,8 @@ def write_ptbxl(root: Path, rows: list[dict], *, rate: int = 100, records: bool 
             ecg = row.get("ecg", some_ecg(i, samples))
             write_record(root / name, ecg, **{"fs": rate, **options})
         defaults = {"ecg_id": i, "patient_id": 1000 + i, "age": 60, "sex": i % 2,
-                    "scp_codes": "{'NORM': 100.0, 'SR': 0.0}", "strat_fold": (i - 1) % 10 + 1}  # fmt: skip
+                    "scp_codes": "{'NORM': 100.0, 'SR': 0.0}",
+                    "strat_fold": (i - 1) % 10 + 1}  # fmt: skip
         facts = {key: row.get(key, value) for key, value in defaults.items()}
         names = {"filename_lr": "", "filename_hr": ""}
         names["filename_lr" if rate == 100 else "filename_hr"] = name

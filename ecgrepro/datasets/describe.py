@@ -32,8 +32,8 @@ def describe_text(facts: dict) -> str:
     """The same for people."""
     listed = "" if facts["listed"] is None else f" of {facts['listed']:,} listed"
     lines = [
-        f"{facts['name']}: {facts['found']:,} records found{listed}, {facts['readable']:,} readable, "
-        f"{facts['kept']:,} kept of {facts['patients']:,} patients",
+        f"{facts['name']}: {facts['found']:,} records found{listed}, "
+        f"{facts['readable']:,} readable, {facts['kept']:,} kept of {facts['patients']:,} patients",
         *(f"  dropped {count:6,}  {reason}" for reason, count in facts["dropped"].items()),
     ]
     for row in facts["dropped_records"]:
@@ -44,6 +44,6 @@ def describe_text(facts: dict) -> str:
     rhythms = list(facts["rhythms"])
     lines += ["", "  fold  " + "".join(f"{rhythm:>7}" for rhythm in rhythms)]
     for fold, row in facts["folds"].items():
-        lines.append(f"  {fold:>4}  " + "".join(f"{row[rhythm]:7,}" for rhythm in rhythms))
+        lines.append(f"  {fold:>4}  " + "".join(f"{row[code]:7,}" for code in rhythms))
     lines.append("   all  " + "".join(f"{n:7,}" for n in facts["rhythms"].values()))
     return "\n".join(lines)

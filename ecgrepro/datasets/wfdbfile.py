@@ -62,7 +62,7 @@ class _Raw:
 
 
 def read_record(path: str | Path) -> Record:
-    """Read the record whose header is ``path`` + ``.hea``; raise `RecordError` if it is unusable."""
+    """Read the record with the header ``path`` + ``.hea``; raise `RecordError` if unusable."""
     header = Path(f"{path}.hea")
     try:
         lines = header.read_text(encoding="utf-8", errors="replace").splitlines()

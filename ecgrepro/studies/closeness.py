@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from ecgrepro.closeness import compare
+from ecgrepro.closeness import METRICS, compare
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
 from ecgrepro.studies.classifiers import real_classifier
@@ -13,13 +13,15 @@ from ecgrepro.studies.run import Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
 FLOOR = "floor"
+TOO_FEW = "too_few"
 OVERALL = "all"  # what `compare` calls all rhythms together
 
 
 def closeness_results(run: Run, dataset: str, generator: str) -> list[Result]:
     """Each metric of synthetic against test records, and of real training against test records.
 
-    Embeddings are those of the classifier trained on real records only.
+    Embeddings are those of the classifier trained on real records only. A rhythm with too few
+    records to be compared on its own has one row without a value, ``too_few``.
     """
     parts, settings = run.splits(dataset), run.profile.closeness
     rows = compare(
@@ -32,10 +34,12 @@ def closeness_results(run: Run, dataset: str, generator: str) -> list[Result]:
     )
     results = []
     for row in rows:
-        if row["value"] is None:
-            continue
         keys = {"dataset": dataset, "generator": generator}
         keys["rhythm"] = "" if row["rhythm"] == OVERALL else row["rhythm"]
+        if row["value"] is None:
+            if row["metric"] == METRICS[0]:
+                results.append(Result(TOO_FEW, None, n=row["n"], **keys))
+            continue
         results.append(
             Result(row["metric"], row["value"], row["low"], row["high"], row["n"], **keys)
         )

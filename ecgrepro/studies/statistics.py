@@ -313,9 +313,12 @@ def _estimate(
     if seeds > 1:
         own = draws - pooled[:, None]
         interaction = own.var(axis=0).sum() / (seeds - 1) / seeds  # variance in the mean of seeds
-        shared = np.sqrt(max(0.0, 1 - interaction / max(deviation.var(), 1e-300)))
-        t = rng.standard_t(seeds - 1, len(pooled))
-        deviation = shared * deviation + t * values.std(ddof=1) / np.sqrt(seeds)
+        error = values.std(ddof=1) / np.sqrt(seeds)
+        # Seeds that agree by chance, more than their interaction with patients allows, must not
+        # hide the choice of patients: then the resampled patients alone decide.
+        if error**2 > interaction:
+            shared = np.sqrt(max(0.0, 1 - interaction / max(deviation.var(), 1e-300)))
+            deviation = shared * deviation + rng.standard_t(seeds - 1, len(pooled)) * error
     pooled = value + deviation
     low, high = np.quantile(pooled, [(1 - level) / 2, (1 + level) / 2])
     p_value = None

@@ -1,0 +1,64 @@
+import pytest
+import yaml
+
+from ecgrepro import EcgreproError
+from ecgrepro.profiles import FOLDER, load_profile, profile_names
+
+
+@pytest.fixture
+def smoke():
+    return yaml.safe_load((FOLDER / "smoke.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_of_the_project_is_valid(name):
+    assert load_profile(name).name == name
+
+
+def write(tmp_path, content):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"generator": {}}, r"generator: unknown key; allowed: name, description, labels"),
+        ({"folds": {"train": [1], "validation": [1], "test": [2]}}, "a fold stands in two splits"),
+        ({"folds": {"train": [0], "validation": [1], "test": [2]}}, r"folds.train.0: .*given: 0"),
+        ({"folds": {"training": [1]}}, "folds.training: unknown key; allowed: train, validation"),
+        ({"labels": "rhythm5"}, r"labels: .*'rhythm7' or 'rhythm4' \(given: 'rhythm5'"),
+        ({"seeds": [-1]}, "seeds.0: .*given: -1"),
+        ({"seeds": ["one"]}, "seeds.0: .*given: 'one'"),
+        ({"generators": {"gan": {}}}, "generators.gan.*'diffwave'"),
+        ({"generators": {"diffwave": {"stepz": 3}}}, "diffwave, .*:\n  stepz: unknown key; allowed: "),
+        ({"generators": {"diffwave": {"steps": -3}}}, "diffwave, .*:\n  steps: .*given: -3"),
+        ({"classifier": {"updates": "many"}}, "classifier.updates: .*given: 'many'"),
+        ({"classifier": {"depth": 3}}, "classifier.depth: unknown key; allowed: widths"),
+        ({"transfer": {"fractions": [1.5], "pretrain_updates": 1}}, "transfer.fractions.0"),
+        ({"description": None}, "description"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_named_with_what_is_allowed(tmp_path, smoke, change, said):
+    with pytest.raises(EcgreproError, match=said):
+        load_profile(write(tmp_path, {**smoke, **change}))
+
+
+def test_a_missing_key_is_named(tmp_path, smoke):
+    del smoke["seeds"]
+    with pytest.raises(EcgreproError, match="seeds: missing"):
+        load_profile(write(tmp_path, smoke))
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", ""])
+def test_what_is_not_a_profile_is_refused(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(EcgreproError, match="mine.yaml"):
+        load_profile(path)
+
+
+def test_an_unknown_profile_lists_the_known():
+    with pytest.raises(EcgreproError, match="unknown profile 'huge': choose one of .*quick"):
+        load_profile("huge")
