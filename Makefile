@@ -3,8 +3,9 @@ PYTHON ?= python3
 PROFILE ?= quick
 DATA ?= simulated
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
-ROOT ?= data
 BIN := .venv/bin
+# Where the recordings are, or go to: below it ptb-xl/ and ecg-arrhythmia/.
+export ECGREPRO_DATA ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
 .PHONY: help book test data notebooks format browser clean
@@ -21,10 +22,10 @@ test: .venv/installed browser  ## ruff, pytest, nbval, the pipeline, the book in
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 15
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
 
-data: .venv/installed  ## download both data sets from PhysioNet, verified [ROOT=data]
-	$(BIN)/ecgrepro data download ptb-xl --root $(ROOT)/ptb-xl
-	$(BIN)/ecgrepro data download chapman --root $(ROOT)/ecg-arrhythmia
-	@echo "now: ECGREPRO_DATA=$(ROOT) make book DATA=real PROFILE=paper"
+data: .venv/installed  ## download both data sets from PhysioNet, verified, to $ECGREPRO_DATA or data/
+	$(BIN)/ecgrepro data download ptb-xl
+	$(BIN)/ecgrepro data download chapman
+	@echo "next: make book DATA=real PROFILE=lite"
 
 notebooks: .venv/installed  ## execute the stored notebooks again, in the smoke profile
 	$(BIN)/ecgrepro run --profile smoke --cores $(CORES)
