@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -107,8 +108,10 @@ def _follow(command: list[str], run_dir: Path) -> None:
                 tail = [*tail[-30:], line]
                 _show(line.strip(), bar, at, failures)
         except KeyboardInterrupt:
-            process.wait()
             raise EcgreproError("interrupted; the same command goes on where it was") from None
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)  # Snakemake ends its jobs, then itself
         status = process.wait()
     if failures:
         raise EcgreproError("\n\n".join(failures) + "\nThe book was not built.")

@@ -19,6 +19,7 @@ FRECHET_OVER_FLOOR = 5.0  # C1: at most this many times the distance of real fro
 COVERAGE = 0.6  # C1: at least this share of real records has a synthetic neighbour
 BARELY = 0.02  # C2: a macro-F1 gain below this is "barely noticeable"
 ALL_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # C3: "all metrics"
+SIGNIFICANT = 0.05  # C3: largest p-value, corrected over the arms
 CLOSE = 0.05  # C5: within this much macro-F1 of real training is "close"
 
 
@@ -94,8 +95,8 @@ def _merged_improves(results: pd.DataFrame) -> tuple[str, str]:
     if rows.empty:
         return "no augmentation results on the merged data", INCONCLUSIVE
     evidence = "; ".join(f"{r['arm']}, {r['metric']}: {_number(r)}" for _, r in rows.iterrows())
-    arms = rows.groupby("arm")
-    if arms["low"].min().gt(0).any():
+    gained = (rows["low"] > 0) & ~(rows["p_value"] > SIGNIFICANT)
+    if gained.groupby(rows["arm"]).all().any():
         return evidence, SUPPORTED
     return evidence, NOT_SUPPORTED if (rows["high"] <= 0).any() else INCONCLUSIVE
 
@@ -161,7 +162,8 @@ CLAIMS: dict[str, tuple[str, str, Callable[[pd.DataFrame], tuple[str, str]]]] = 
     "C3": (
         "On the merged data sets, augmentation improves all metrics.",
         "For at least one arm, the 95 % intervals of the paired differences in "
-        f"{', '.join(ALL_METRICS)} all lie above zero.",
+        f"{', '.join(ALL_METRICS)} all lie above zero, with corrected p-values of at most "
+        f"{SIGNIFICANT:g}.",
         _merged_improves,
     ),
     "C4": (

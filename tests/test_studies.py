@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cohort import a_cohort
+
+from ecgrepro import EcgreproError
+from ecgrepro.results import COLUMNS, Result
+from ecgrepro.studies.augmentation import REAL, arm_results, arms, draw
+from ecgrepro.studies.claims import CLAIMS, INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, judge
+from ecgrepro.studies.run import Run
+from ecgrepro.studies.transfer import SCRATCH, pretrained_arm, share
+
+
+@given(st.dictionaries(st.sampled_from(["SR", "AFIB", "SVT"]), st.integers(0, 9), min_size=1),
+       st.sampled_from([0.5, 1, 2]))  # fmt: skip
+def test_a_draw_keeps_the_mix_of_rhythms(counts, ratio):
+    pool = a_cohort(n=140)  # twenty of each rhythm
+    if not any(round(ratio * n) for n in counts.values()):
+        with pytest.raises(EcgreproError, match="nothing to draw"):
+            draw(pool, counts, ratio)
+        return
+    drawn = draw(pool, counts, ratio).counts()
+    assert {r: n for r, n in drawn.items() if n} == {
+        r: round(ratio * n) for r, n in counts.items() if round(ratio * n)
+    }
+
+
+@given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 5))
+def test_larger_shares_contain_smaller_ones_and_every_rhythm(one, other, seed):
+    train = a_cohort(n=140)
+    small, large = (share(train, f, seed) for f in sorted([one, other]))
+    ids = [set(part.table["record_id"]) for part in (small, large)]
+    assert ids[0] <= ids[1]
+    first = train.table.groupby("patient_id")["rhythm"].first()
+    assert set(small.table["rhythm"]) >= set(first)
+    whole = small.table.groupby("patient_id").size()
+    assert (whole == train.table.groupby("patient_id").size()[whole.index]).all()
+
+
+def test_the_whole_share_is_the_training_set_itself():
+    train = a_cohort()
+    assert share(train, 1.0, 0).fingerprint == train.fingerprint
+
+
+def test_arms_are_scored_alone_and_in_pairs():
+    test = a_cohort(n=70)
+    perfect = np.eye(7)[test.targets]
+    by_arm = {REAL: np.stack([np.roll(perfect, 1, axis=1)] * 3), "better": np.stack([perfect] * 3)}
+    rows = arm_results(test, by_arm, REAL, resamples=100, dataset="test")
+    value = {(r.metric, r.arm, r.comparison, r.rhythm): r for r in rows}
+    assert value["macro_f1", "better", "", ""].value == 1
+    assert value["macro_f1", REAL, "", ""].value == 0
+    gain = value["macro_f1", "better", REAL, ""]
+    assert gain.value == gain.low == 1 and gain.p_value < 0.05
+    assert value["f1", "better", "", "SVT"].n == 10
+    assert not [r for r in arm_results(test, by_arm, "x", resamples=100) if r.comparison]
+
+
+def test_the_arms_of_a_profile(monkeypatch, tmp_path):
+    run = Run("smoke", "simulated", tmp_path)
+    assert [(arm.name, arm.generator, arm.ratio) for arm in arms(run)] == [
+        (REAL, "", 0.0),
+        ("real + diffwave x1", "diffwave", 1.0),
+    ]
+    with pytest.raises(EcgreproError, match="unknown dataset 'mit': choose one of ptb-xl"):
+        run.cohort("mit")
+    with pytest.raises(EcgreproError, match="unknown data 'fake'"):
+        Run("smoke", "fake", tmp_path)
+    with pytest.raises(EcgreproError, match="no results in"):
+        run.results()
+
+
+def results(*rows: tuple[str, Result]) -> pd.DataFrame:
+    table = [
+        {"profile": "p", "data": "d", "section": section, **vars(row)} for section, row in rows
+    ]
+    return pd.DataFrame(table, columns=COLUMNS)
+
+
+def verdict(claim: str, *rows) -> str:
+    return {v.claim: v.verdict for v in judge(results(*rows))}[claim]
+
+
+def test_without_results_every_claim_is_open():
+    assert {v.verdict for v in judge(results())} == {INCONCLUSIVE}
+    assert list(CLAIMS) == ["C1", "C2", "C3", "C4", "C5"]
+
+
+@pytest.mark.parametrize(
+    ("frechet", "coverage", "expected"),
+    [(4.9, 0.61, SUPPORTED), (5.1, 0.61, NOT_SUPPORTED), (4.9, 0.59, NOT_SUPPORTED)],
+)
+def test_resemblance_is_measured_against_the_floor(frechet, coverage, expected):
+    keys = {"dataset": "ptb-xl", "generator": "diffwave"}
+    rows = [
+        Result("frechet_distance", frechet, **keys), Result("coverage", coverage, **keys),
+        Result("frechet_distance", 1.0, comparison="floor", **keys),
+        Result("coverage", 0.9, comparison="floor", **keys),
+    ]  # fmt: skip
+    assert verdict("C1", *(("03_closeness", row) for row in rows)) == expected
+
+
+def gain(low, high, dataset, metric="macro_f1", p=0.01):
+    return "04_augmentation", Result(
+        metric, (low + high) / 2, low, high, dataset=dataset, scope=dataset, arm="real + x",
+        comparison=REAL, p_value=p,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-0.01, 0.01, SUPPORTED), (0.03, 0.05, NOT_SUPPORTED), (-0.01, 0.05, INCONCLUSIVE)],
+)
+def test_barely_noticeable_is_a_statement_about_the_interval(low, high, expected):
+    assert verdict("C2", gain(low, high, "ptb-xl"), gain(-0.01, 0.01, "chapman")) == expected
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ([(0.01, 0.1)] * 3, SUPPORTED),
+        ([(0.01, 0.1), (0.01, 0.1), (-0.01, 0.1)], INCONCLUSIVE),
+        ([(0.01, 0.1), (0.01, 0.1), (-0.1, -0.01)], NOT_SUPPORTED),
+    ],
+)
+def test_the_merged_gain_must_clear_zero_on_every_metric(bounds, expected):
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1")
+    rows = [gain(*b, "merged", m) for b, m in zip(bounds, metrics, strict=True)]
+    assert verdict("C3", *rows) == expected
+    corrected = [gain(*b, "merged", m, p=0.2) for b, m in zip(bounds, metrics, strict=True)]
+    assert verdict("C3", *corrected) != SUPPORTED
+
+
+def transfer(arm, value, fraction, half=0.01):
+    return "05_transfer", Result(
+        "macro_f1", value, value - half, value + half, dataset="ptb-xl", arm=arm, fraction=fraction
+    )
+
+
+@pytest.mark.parametrize(
+    ("vqvae", "expected"), [(0.8, SUPPORTED), (0.705, INCONCLUSIVE), (0.5, NOT_SUPPORTED)]
+)
+def test_the_best_generator_must_clear_the_next(vqvae, expected):
+    rows = [transfer(pretrained_arm(g), 0.7, 0.1) for g in ("diffwave", "timediffusion")]
+    assert verdict("C4", *rows) == INCONCLUSIVE
+    assert verdict("C4", *rows, transfer(pretrained_arm("timevqvae"), vqvae, 0.1)) == expected
+
+
+@pytest.mark.parametrize(("low", "expected"), [(0.5, SUPPORTED), (0.88, NOT_SUPPORTED)])
+def test_close_to_real_is_within_five_points(low, expected):
+    rows = [transfer(SCRATCH, 0.9, 1.0), transfer(pretrained_arm("diffwave"), low, 0.0)]
+    assert verdict("C5", *rows) == expected
