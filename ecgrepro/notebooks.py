@@ -137,6 +137,7 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     notebook = scrub(notebook)
     notebook.metadata["ecgrepro"] = {
         **results["provenance"],
+        "seed": ", ".join(map(str, results["provenance"].get("seeds", []))),
         "instance": page.instance,
         "title": page.title,
         "parameters": page.parameters,

@@ -19,6 +19,7 @@ Fold = Annotated[int, Field(ge=1, le=10)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+LabelMap = Literal[tuple(LABEL_MAPS)]
 
 
 class _Part(BaseModel):
@@ -38,6 +39,13 @@ class Folds(_Part):
         if len(used) != len(set(used)):
             raise ValueError("a fold stands in two splits")
         return self
+
+
+class Labels(_Part):
+    """Label maps; of real recordings at hand, some rhythms may be too few for ``rhythm7``."""
+
+    simulated: LabelMap = "rhythm7"
+    real: LabelMap = "rhythm7"
 
 
 class Simulation(_Part):
@@ -81,7 +89,7 @@ class Profile(_Part):
 
     name: str = ""
     description: str
-    labels: Literal[tuple(LABEL_MAPS)]
+    labels: Labels = Labels()
     fs: Annotated[int, Field(gt=80, le=1000)] = 100
     threads: Count = 1
     folds: Folds

@@ -7,6 +7,17 @@ from IPython.display import Markdown
 
 FEWEST = 10  # test records of a class below which its numbers are flagged
 FLAG = "†"
+WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "macro_auroc": "macro-AUROC",
+    "macro_auprc": "macro-AUPRC",
+    "calibration_error": "calibration error",
+    "frechet_distance": "Fréchet distance",
+    "rhythm_agreement": "rhythm agreement",
+    "f1": "F1",
+}
 
 
 def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
@@ -24,18 +35,25 @@ def table(frame: pd.DataFrame, caption: str, name: str) -> Markdown:
 
 
 def markdown_rows(frame: pd.DataFrame) -> str:
-    """A data frame as the lines of a Markdown table; the first column is left-aligned."""
+    """A data frame as the lines of a Markdown table; columns of numbers are right-aligned."""
 
     def line(cells: Sequence) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
-    rule = ["---"] + ["--:"] * (len(frame.columns) - 1)
+    def numeric(column: pd.Series) -> bool:
+        return column.astype(str).str.fullmatch(r"[-–\d.,%\[\]() ]*").all()
+
+    rule = ["--:" if numeric(frame[column]) else "---" for column in frame.columns]
     return "\n".join([line(frame.columns), line(rule), *map(line, frame.itertuples(index=False))])
 
 
 def results_frame(rows: Sequence) -> pd.DataFrame:
-    """`Result` objects as a data frame, with a column ``shown``: the number with its interval."""
+    """`Result` objects as a data frame, with a column ``shown``: the number with its interval.
+
+    Metrics are named in words.
+    """
     frame = pd.DataFrame([vars(row) for row in rows])
+    frame["metric"] = frame["metric"].replace(WORDS)
     frame["shown"] = [number(row.value, row.low, row.high) for row in rows]
     return frame
 

@@ -28,7 +28,7 @@ def write(tmp_path, content):
         ({"folds": {"train": [1], "validation": [1], "test": [2]}}, "a fold stands in two splits"),
         ({"folds": {"train": [0], "validation": [1], "test": [2]}}, r"folds.train.0: .*given: 0"),
         ({"folds": {"training": [1]}}, "folds.training: unknown key; allowed: train, validation"),
-        ({"labels": "rhythm5"}, r"labels: .*'rhythm7' or 'rhythm4' \(given: 'rhythm5'"),
+        ({"labels": {"real": "rhythm5"}}, r"labels.real: .*'rhythm7' or 'rhythm4' \(given: 'r"),
         ({"seeds": [-1]}, "seeds.0: .*given: -1"),
         ({"seeds": ["one"]}, "seeds.0: .*given: 'one'"),
         ({"generators": {"gan": {}}}, "generators.gan.*'diffwave'"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ecgrepro.report import WORDS, number
 from ecgrepro.studies.augmentation import REAL
 from ecgrepro.studies.run import HOSPITALS, MERGED
 from ecgrepro.studies.transfer import SCRATCH, pretrained_arm
@@ -41,10 +42,8 @@ def judge(results: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def _number(row: pd.Series) -> str:
-    if pd.isna(row["low"]):
-        return f"{row['value']:.3f}"
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+def _shown(row: pd.Series) -> str:
+    return number(row["value"], row["low"], row["high"])
 
 
 def _differences(results: pd.DataFrame, datasets, metrics=("macro_f1",)) -> pd.DataFrame:
@@ -84,7 +83,7 @@ def _barely_noticeable(results: pd.DataFrame) -> tuple[str, str]:
     rows = _differences(results, HOSPITALS)
     if rows.empty:
         return "no augmentation results", INCONCLUSIVE
-    evidence = "; ".join(f"{r['dataset']}, {r['arm']}: {_number(r)}" for _, r in rows.iterrows())
+    evidence = "; ".join(f"{r['dataset']}, {r['arm']}: {_shown(r)}" for _, r in rows.iterrows())
     if (rows["high"] < BARELY).all():
         return evidence, SUPPORTED
     return evidence, NOT_SUPPORTED if (rows["low"] > BARELY).any() else INCONCLUSIVE
@@ -94,7 +93,9 @@ def _merged_improves(results: pd.DataFrame) -> tuple[str, str]:
     rows = _differences(results, [MERGED], ALL_METRICS)
     if rows.empty:
         return "no augmentation results on the merged data", INCONCLUSIVE
-    evidence = "; ".join(f"{r['arm']}, {r['metric']}: {_number(r)}" for _, r in rows.iterrows())
+    evidence = "; ".join(
+        f"{r['arm']}, {WORDS[r['metric']]}: {_shown(r)}" for _, r in rows.iterrows()
+    )
     gained = (rows["low"] > 0) & ~(rows["p_value"] > SIGNIFICANT)
     if gained.groupby(rows["arm"]).all().any():
         return evidence, SUPPORTED
@@ -119,7 +120,7 @@ def _best_for_transfer(results: pd.DataFrame) -> tuple[str, str]:
         g: rows.loc[rows["arm"] == pretrained_arm(g), ["value", "low", "high"]].mean()
         for g in present
     }
-    evidence = "; ".join(f"{g}: mean macro-F1 {_number(m)}" for g, m in means.items())
+    evidence = "; ".join(f"{g}: mean macro-F1 {_shown(m)}" for g, m in means.items())
     others = max(mean["value"] for g, mean in means.items() if g != "timevqvae")
     if means["timevqvae"]["low"] > others:
         return evidence, SUPPORTED
@@ -140,7 +141,7 @@ def _far_from_real(results: pd.DataFrame) -> tuple[str, str]:
         far.append(gap > CLOSE)
         said.append(
             f"{dataset}: {best['arm']} at {best['fraction']:.0%} of the real records "
-            f"{_number(best)}, real records only {real.iloc[0]:.3f}"
+            f"{_shown(best)}, real records only {real.iloc[0]:.3f}"
         )
     if not far:
         return "no transfer results", INCONCLUSIVE
@@ -162,7 +163,7 @@ CLAIMS: dict[str, tuple[str, str, Callable[[pd.DataFrame], tuple[str, str]]]] = 
     "C3": (
         "On the merged data sets, augmentation improves all metrics.",
         "For at least one arm, the 95 % intervals of the paired differences in "
-        f"{', '.join(ALL_METRICS)} all lie above zero, with corrected p-values of at most "
+        f"{', '.join(WORDS[m] for m in ALL_METRICS)} all lie above zero, with corrected p-values of at most "
         f"{SIGNIFICANT:g}.",
         _merged_improves,
     ),

@@ -52,7 +52,7 @@ class Run:
         if dataset == MERGED:
             return Cohort.concat([self.cohort(name) for name in HOSPITALS], name=MERGED)
         self._known(dataset)
-        shared = {"labels": self.profile.labels, "fs": self.profile.fs}
+        shared = {"labels": getattr(self.profile.labels, self.data), "fs": self.profile.fs}
         if self.data == "real":
             return load_cohort(dataset, **shared)
         simulation = self.profile.simulation
