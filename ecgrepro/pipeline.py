@@ -100,7 +100,11 @@ def _follow(command: list[str], run_dir: Path) -> None:
     at: dict[str, str] = {}
     with bar, log.open("w") as file:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **_absolute_folders()},
         )
         try:
             for line in process.stdout:
@@ -117,6 +121,12 @@ def _follow(command: list[str], run_dir: Path) -> None:
         raise EcgreproError("\n\n".join(failures) + "\nThe book was not built.")
     if status:
         raise EcgreproError(f"Snakemake failed; its log is {log}:\n{''.join(tail)}")
+
+
+def _absolute_folders() -> dict[str, str]:
+    """The folders named by environment variables, for processes that work elsewhere."""
+    names = ("ECGREPRO_DATA", "ECGREPRO_CACHE")
+    return {name: os.path.abspath(os.environ[name]) for name in names if os.environ.get(name)}
 
 
 def _show(line: str, bar: tqdm, at: dict[str, str], failures: list[str]) -> None:

@@ -163,8 +163,8 @@ CLAIMS: dict[str, tuple[str, str, Callable[[pd.DataFrame], tuple[str, str]]]] = 
     "C3": (
         "On the merged data sets, augmentation improves all metrics.",
         "For at least one arm, the 95 % intervals of the paired differences in "
-        f"{', '.join(WORDS[m] for m in ALL_METRICS)} all lie above zero, with corrected p-values of at most "
-        f"{SIGNIFICANT:g}.",
+        f"{', '.join(WORDS[m] for m in ALL_METRICS)} all lie above zero, with corrected p-values "
+        f"of at most {SIGNIFICANT:g}.",
         _merged_improves,
     ),
     "C4": (
