@@ -427,13 +427,10 @@ def search(browser, book: Path, word: str) -> list[str]:
     return titles
 
 
-@pytest.fixture(params=["built", "smoke_book"])
+@pytest.fixture(params=["built", pytest.param("smoke_book", marks=pytest.mark.slow)])
 def book(request) -> Path:
-    """A built book: of the fabricated run, and of the real one in the smoke profile."""
-    try:
-        return request.getfixturevalue(request.param)
-    except pytest.FixtureLookupError:
-        pytest.skip(f"no fixture {request.param}")
+    """A built book: of the fabricated run, and of the one in the smoke profile."""
+    return request.getfixturevalue(request.param)
 
 
 class TestBrowser:
