@@ -10,7 +10,7 @@ from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT
 
 PROFILE, DATA, RUN = config["profile"], config["data"], Path(config["run_dir"])
-profile = load_profile(PROFILE)
+profile = load_profile(PROFILE, DATA)
 SETTINGS = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
 INPUTS = [recordings_fingerprint(name) for name in READERS] if DATA == "real" else []
 PAGES = {page.name: page for page in pages(profile)}

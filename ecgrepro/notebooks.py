@@ -117,8 +117,9 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     failed = run_dir / "failed" / f"{page.name}.ipynb"
     failed.parent.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "data": data, "run_dir": str(run_dir), **page.parameters}
-    threads = str(load_profile(profile).threads)
+    threads = str(load_profile(profile, data).threads)
     os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic on a GPU
     started, clock = datetime.now(UTC), time.perf_counter()
     try:
         notebook = papermill.execute_notebook(

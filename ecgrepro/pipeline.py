@@ -20,7 +20,6 @@ from ecgrepro.notebooks import STATUS, find_page, tell
 from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT, commit, versions
 
-DATA = ("simulated", "real")
 DONE = "page-done:"
 FAILED = "page-failed:"
 _STEPS = re.compile(r"(\d+) of (\d+) steps \(\d+%\) done")
@@ -56,9 +55,7 @@ def run_study(
     EcgreproError
         Something is wrong with the arguments, before any work starts; or a notebook failed.
     """
-    settings = load_profile(profile)
-    if data not in DATA:
-        raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
+    settings = load_profile(profile, data)
     if data == "real":
         for name in READERS:
             recordings_fingerprint(name)
@@ -158,7 +155,12 @@ def page_step(name: str, profile: str, data: str, run_dir: Path) -> None:
 
     started = time.perf_counter()
     try:
-        execute(find_page(load_profile(profile), name), profile=profile, data=data, run_dir=run_dir)
+        execute(
+            find_page(load_profile(profile, data), name),
+            profile=profile,
+            data=data,
+            run_dir=run_dir,
+        )
     except EcgreproError as error:
         tell(f"{FAILED} {json.dumps(str(error))}")
         raise

@@ -15,11 +15,11 @@ from ecgrepro.provenance import PROJECT
 from ecgrepro.rhythms import LABEL_MAPS
 
 FOLDER = PROJECT / "profiles"
+DATA = ("simulated", "real")
 Fold = Annotated[int, Field(ge=1, le=10)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-LabelMap = Literal[tuple(LABEL_MAPS)]
 
 
 class _Part(BaseModel):
@@ -39,13 +39,6 @@ class Folds(_Part):
         if len(used) != len(set(used)):
             raise ValueError("a fold stands in two splits")
         return self
-
-
-class Labels(_Part):
-    """Label maps; of real recordings at hand, some rhythms may be too few for ``rhythm7``."""
-
-    simulated: LabelMap = "rhythm7"
-    real: LabelMap = "rhythm7"
 
 
 class Simulation(_Part):
@@ -85,11 +78,14 @@ class Transfer(_Part):
 
 
 class Profile(_Part):
-    """Everything that the study's notebooks are run with."""
+    """Everything that the study's notebooks are run with.
+
+    ``real`` holds what is different on real recordings: any of the other keys, merged into them.
+    """
 
     name: str = ""
     description: str
-    labels: Labels = Labels()
+    labels: Literal[tuple(LABEL_MAPS)]
     fs: Annotated[int, Field(gt=80, le=1000)] = 100
     threads: Count = 1
     folds: Folds
@@ -102,6 +98,7 @@ class Profile(_Part):
     closeness: Closeness = Closeness()
     augmentation: Augmentation
     transfer: Transfer
+    real: dict = Field(default_factory=dict)
 
 
 def profile_names() -> list[str]:
@@ -109,8 +106,13 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load_profile(name: str | Path) -> Profile:
+def load_profile(name: str | Path, data: str = "simulated") -> Profile:
     """Read and check a profile: a name from ``profiles/``, or the path of a YAML file.
+
+    Parameters
+    ----------
+    data
+        ``"simulated"`` or ``"real"``; both forms of the profile are checked, this one is returned.
 
     Raises
     ------
@@ -118,6 +120,8 @@ def load_profile(name: str | Path) -> Profile:
         Names the file, every key that is unknown, missing or out of range, and what is allowed.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if data not in DATA:
+        raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
     if not path.is_file():
         raise EcgreproError(
             f"unknown profile {str(name)!r}: choose one of {', '.join(profile_names())}, "
@@ -129,16 +133,32 @@ def load_profile(name: str | Path) -> Profile:
         raise EcgreproError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise EcgreproError(f"{path} must hold keys and values, not {type(content).__name__}")
+    content = {"name": path.stem, **content}
+    plain = _checked(content, str(path))
+    real = _checked(_merged(content, plain.real), f"{path}, with its key real,")
+    return real if data == "real" else plain
+
+
+def _merged(content: dict, changes: dict) -> dict:
+    """``content`` with ``changes``, key by key at every level."""
+    result = dict(content)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _checked(content: dict, where: str) -> Profile:
     try:
-        profile = Profile(**{"name": path.stem, **content})
+        profile = Profile(**content)
     except ValidationError as error:
-        raise EcgreproError(explain(error, str(path), Profile)) from error
+        raise EcgreproError(explain(error, where, Profile)) from error
     for name, settings in profile.generators.items():
         try:
             SETTINGS[name](**settings)
         except ValidationError as error:
-            where = f"{path}, generators.{name},"
-            raise EcgreproError(explain(error, where, SETTINGS[name])) from error
+            here = f"{where} generators.{name},"
+            raise EcgreproError(explain(error, here, SETTINGS[name])) from error
     return profile
 
 

@@ -28,7 +28,9 @@ def write(tmp_path, content):
         ({"folds": {"train": [1], "validation": [1], "test": [2]}}, "a fold stands in two splits"),
         ({"folds": {"train": [0], "validation": [1], "test": [2]}}, r"folds.train.0: .*given: 0"),
         ({"folds": {"training": [1]}}, "folds.training: unknown key; allowed: train, validation"),
-        ({"labels": {"real": "rhythm5"}}, r"labels.real: .*'rhythm7' or 'rhythm4' \(given: 'r"),
+        ({"labels": "rhythm5"}, r"labels: .*'rhythm7' or 'rhythm4' \(given: 'rhythm5'"),
+        ({"real": {"classifier": {"update": 3}}}, "key real, .*\n  classifier.update: unknown key"),
+        ({"real": {"seeds": 3}}, "key real, .*\n  seeds: .*given: 3"),
         ({"seeds": [-1]}, "seeds.0: .*given: -1"),
         ({"seeds": ["one"]}, "seeds.0: .*given: 'one'"),
         ({"generators": {"gan": {}}}, "generators.gan.*'diffwave'"),
@@ -43,6 +45,16 @@ def write(tmp_path, content):
 def test_a_wrong_key_is_named_with_what_is_allowed(tmp_path, smoke, change, said):
     with pytest.raises(EcgreproError, match=said):
         load_profile(write(tmp_path, {**smoke, **change}))
+
+
+def test_what_differs_on_real_recordings_is_merged(tmp_path, smoke):
+    path = write(tmp_path, {**smoke, "real": {"labels": "rhythm4", "classifier": {"updates": 7}}})
+    plain, real = load_profile(path), load_profile(path, "real")
+    assert (plain.labels, real.labels) == ("rhythm7", "rhythm4")
+    assert real.classifier.updates == 7 and real.classifier.widths == plain.classifier.widths
+    assert plain.classifier.updates == smoke["classifier"]["updates"]
+    with pytest.raises(EcgreproError, match="unknown data 'fake'"):
+        load_profile(path, "fake")
 
 
 def test_a_missing_key_is_named(tmp_path, smoke):

@@ -52,13 +52,14 @@ class Record:
 
 @dataclass
 class _Raw:
-    digital: np.ndarray  # (samples, leads), integers
+    digital: np.ndarray  # (leads, samples), integers, contiguous
     fs: float
     gains: list[float]
     baselines: list[int]
     units: list[str]
     checksums: list[int | None]
     leads: list[str]
+    missing: bool  # some sample is marked as missing, in the way of its format
 
 
 def read_record(path: str | Path) -> Record:
@@ -105,13 +106,14 @@ def _read_format16(header: Path, lines: list[str]) -> _Raw | None:
             f"{path.name} is {short}: {values.size} values for {leads} leads x {samples} samples",
         )
     return _Raw(
-        digital=values.reshape(samples, leads),
+        digital=np.ascontiguousarray(values.reshape(samples, leads).T),
         fs=float(head[3]),
         gains=[float(row["gain"]) for row in rows],
         baselines=[int(row["baseline"] or row["zero"]) for row in rows],
         units=[row["unit"] or "mV" for row in rows],
         checksums=[int(row["checksum"]) for row in rows],
         leads=[row["lead"].strip() for row in rows],
+        missing=bool((values == _MISSING).any()),
     )
 
 
@@ -126,13 +128,14 @@ def _read_with_wfdb(header: Path) -> _Raw:
     except Exception as error:  # wfdb raises whatever its parser stumbles over
         raise RecordError("unreadable", f"{header.name}: wfdb stumbles: {error}") from error
     return _Raw(
-        digital=record.d_signal,
+        digital=np.ascontiguousarray(record.d_signal.T),
         fs=float(record.fs),
         gains=[float(g) for g in record.adc_gain],
         baselines=list(record.baseline),
         units=list(record.units),
         checksums=list(record.checksum),
         leads=[str(name) for name in record.sig_name],
+        missing=bool(np.isnan(record.dac()).any()),
     )
 
 
@@ -146,23 +149,26 @@ def _checked(raw: _Raw, where: str) -> Record:
     if len(units) > 1 or not units <= {*MILLIVOLTS, NO_UNIT}:
         raise RecordError("unknown unit", f"{where}: {', '.join(sorted(units))}")
     (unit,) = units
-    if (raw.digital == _MISSING).any():
+    if raw.missing:
         raise RecordError("missing samples", f"{where}: some samples are marked missing (NaN)")
-    sums = raw.digital.sum(axis=0, dtype=np.int64)
+    sums = raw.digital.sum(axis=1, dtype=np.int64)
     for lead, found, said in zip(raw.leads, sums, raw.checksums, strict=True):
         if said is not None and (found - said) % 2**16:
             raise RecordError("checksum mismatch", f"{where}: lead {lead}")
-    if len(raw.digital) < SECONDS * raw.fs:
-        seconds = len(raw.digital) / raw.fs if raw.fs else 0
+    samples = raw.digital.shape[1]
+    if samples < SECONDS * raw.fs:
+        seconds = samples / raw.fs if raw.fs else 0
         raise RecordError(f"shorter than {SECONDS} s", f"{where}: {seconds:.1f} s")
-    flat = [lead for lead, x in zip(raw.leads, raw.digital.T, strict=True) if x.min() == x.max()]
+    constant = raw.digital.min(axis=1) == raw.digital.max(axis=1)
+    flat = [lead for lead, same in zip(raw.leads, constant, strict=True) if same]
     if flat:
         raise RecordError("flat lead", f"{where}: {', '.join(flat)}")
-    scale = MILLIVOLTS.get(unit, 1.0) / np.array(raw.gains)
-    ecg = (raw.digital.T - np.array(raw.baselines)[:, None]) * scale[:, None]
-    middle = raw.digital[round(raw.fs) : round((SECONDS - 1) * raw.fs), order]
+    digital = raw.digital[order]
+    middle = digital[:, round(raw.fs) : round((SECONDS - 1) * raw.fs)]
     digest = hashlib.sha256(np.ascontiguousarray(middle)).hexdigest()
-    return Record(ecg[order], raw.fs, unit, digest)
+    scale = MILLIVOLTS.get(unit, 1.0) / np.array(raw.gains)
+    ecg = (digital - np.array(raw.baselines)[order, None]) * scale[order, None]
+    return Record(ecg, raw.fs, unit, digest)
 
 
 def _lead_order(names: list[str], where: str) -> list[int]:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.settings import SETTINGS, GeneratorSettings
+from ecgrepro.preprocess import standardize
 
 VERSION = 1  # of the saved form
 CLAMP = 8.0  # SD; beyond it there is no heart in a z-scored lead
@@ -151,7 +152,7 @@ class Generator(ABC):
             for start in range(0, total, batch_size):
                 part = plan[start : start + batch_size]
                 drawn = self._draw(part, seed=seed, guidance=guidance, steps=steps)
-                signals[start : start + len(part)] = standardize(drawn)
+                signals[start : start + len(part)] = np.clip(standardize(drawn), -CLAMP, CLAMP)
                 bar.update(len(part))
         if not np.isfinite(signals).all():
             raise EcgreproError(
@@ -268,13 +269,6 @@ class Generator(ABC):
         if not counts:
             raise EcgreproError(f"no class asked for: choose from {', '.join(known)}")
         return {code: int(counts[code]) for code in shape.classes if code in counts}
-
-
-def standardize(signals: np.ndarray) -> np.ndarray:
-    """Zero mean and unit variance per record and lead, clamped; a flat lead stays at zero."""
-    signals = signals - signals.mean(axis=-1, keepdims=True)
-    spread = signals.std(axis=-1, keepdims=True)
-    return np.clip(signals / np.maximum(spread, 1e-6), -CLAMP, CLAMP)
 
 
 def record_seeds(plan: list[tuple[str, int]], classes: tuple[str, ...], seed: int) -> Iterator:

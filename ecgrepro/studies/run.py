@@ -22,7 +22,6 @@ from ecgrepro.results import Result, read_results, write_results
 
 HOSPITALS = ("ptb-xl", "chapman")
 MERGED = "merged"
-DATA = ("simulated", "real")
 
 
 class Run:
@@ -39,9 +38,7 @@ class Run:
     """
 
     def __init__(self, profile: str, data: str, directory: str | Path | None = None):
-        if data not in DATA:
-            raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
-        self.profile: Profile = load_profile(profile)
+        self.profile: Profile = load_profile(profile, data)
         self.data = data
         self.directory = Path(directory or PROJECT / "runs" / f"{self.profile.name}-{data}")
         _set_threads(self.profile.threads)
@@ -52,7 +49,7 @@ class Run:
         if dataset == MERGED:
             return Cohort.concat([self.cohort(name) for name in HOSPITALS], name=MERGED)
         self._known(dataset)
-        shared = {"labels": getattr(self.profile.labels, self.data), "fs": self.profile.fs}
+        shared = {"labels": self.profile.labels, "fs": self.profile.fs}
         if self.data == "real":
             return load_cohort(dataset, **shared)
         simulation = self.profile.simulation
