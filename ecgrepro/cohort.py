@@ -233,9 +233,17 @@ class Cohort:
 
 
 def content_fingerprint(signals: np.ndarray, table: pd.DataFrame) -> str:
-    """SHA-256 over the signals (as float32) and the table."""
-    digest = hashlib.sha256()
-    for start in range(0, len(signals), 256):
-        digest.update(np.ascontiguousarray(signals[start : start + 256], np.float32).tobytes())
-    digest.update(table.to_csv(index=False).encode())
-    return digest.hexdigest()
+    """SHA-256 over the SHA-256 of each record's signals (as float32), and the table."""
+    return fingerprint_of([record_digest(signal) for signal in signals], table)
+
+
+def record_digest(signal: np.ndarray) -> str:
+    """SHA-256 of one record's signals (as float32)."""
+    return hashlib.sha256(np.ascontiguousarray(signal, np.float32)).hexdigest()
+
+
+def fingerprint_of(digests: Sequence[str], table: pd.DataFrame) -> str:
+    """The content fingerprint from digests of records that are known already."""
+    return hashlib.sha256(
+        "".join(digests).encode() + table.to_csv(index=False).encode()
+    ).hexdigest()

@@ -11,13 +11,19 @@ import pytest
 import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import signal as signal_
 from wfdbfiles import PTBXL_LEADS, edit_header, some_ecg, write_ptbxl, write_record
 
 from ecgrepro import EcgreproError, load_cohort
 from ecgrepro.cohort import LEADS, Cohort
 from ecgrepro.datasets.build import hashed_fold
-from ecgrepro.datasets.wfdbfile import RecordError, _read_with_wfdb, read_record
-from ecgrepro.preprocess import preprocess
+from ecgrepro.datasets.wfdbfile import RecordError, _read_with_wfdb, read_header
+from ecgrepro.datasets.wfdbfile import read_record as read_signals
+from ecgrepro.preprocess import band_pass, decimate, preprocess
+
+
+def read_record(path):
+    return read_signals(read_header(path))
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +163,24 @@ def test_a_sine_in_the_band_survives_any_rate(fs, frequency, amplitude):
     np.testing.assert_allclose(out[0], burst(np.arange(1000) / 100), atol=0.02 * amplitude)
 
 
+@pytest.mark.parametrize("fs", [100, 257, 500])
+def test_the_filters_designed_once_are_those_of_scipy(fs):
+    ecg = some_ecg(samples=10 * fs)
+    sections = signal_.butter(4, (0.5, 40), "bandpass", fs=fs, output="sos")
+    expected = signal_.sosfiltfilt(sections, ecg, axis=-1)
+    np.testing.assert_allclose(band_pass(ecg, fs), expected, atol=1e-12)
+    resampled = signal_.resample_poly(expected, 100, fs, axis=-1) if fs != 100 else expected
+    np.testing.assert_allclose(preprocess(ecg, fs, scale="mV"), resampled, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 10), st.integers(200, 3000))
+def test_decimation_is_that_of_scipy(down, samples):
+    ecg = some_ecg(samples=samples)
+    expected = signal_.resample_poly(ecg, 1, down, axis=-1)
+    np.testing.assert_allclose(decimate(ecg, down), expected, atol=1e-5)
+
+
 def test_baseline_and_mains_are_removed():
     time_ = np.arange(5000) / 500
     wander = 2 * np.sin(2 * np.pi * 0.1 * time_) + 5
@@ -195,7 +219,7 @@ def test_both_published_rates_lead_to_the_same_record(recordings):
     assert list(same.table["record_id"]) == list(high.table["record_id"]) and len(high) >= 30
     correlation = (same.signals * high.signals).mean(axis=2)
     # not equal: the owners resampled in another way, before any band-pass
-    assert np.median(correlation) > 0.98 and correlation.min() > 0.8
+    assert np.median(correlation) > 0.98 and np.quantile(correlation, 0.05) > 0.85
 
 
 # --- data sets

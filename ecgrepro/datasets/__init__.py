@@ -61,10 +61,11 @@ def load_cohort(
     classes(labels)
     check_settings(fs=fs, scale=scale)
     reader, root, options, origin = _resolve(str(name), root, options)
+    found = reader.inputs(root, **options)
     cohort = cached_cohort(
         str(root) if reader is folder else name,
-        origin + reader.inputs(root, **options)[0],
-        lambda: reader.index(root, origin=origin, **options),
+        origin + found[0],
+        lambda: reader.index(root, found, origin=origin, **options),
         reader=reader.__name__,
         fs=fs,
         scale=scale,

@@ -27,8 +27,8 @@ import pandas as pd
 import platformdirs
 from tqdm import tqdm
 
-from ecgrepro.cohort import COLUMNS, LEADS, Cohort
-from ecgrepro.datasets.wfdbfile import NO_UNIT, RecordError, read_comments, read_record
+from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_digest
+from ecgrepro.datasets.wfdbfile import NO_UNIT, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError
 from ecgrepro.preprocess import SECONDS, preprocess
 from ecgrepro.provenance import code_fingerprint
@@ -224,7 +224,7 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
             dropped.append((row["record_id"], error.reason, error.detail))
             continue
         signals.append(signal)
-        kept.append({**row, **known})
+        kept.append({**row, **known, "content": record_digest(signal)})
     shape = (0, len(LEADS), round(SECONDS * fs))
     array = np.stack(signals) if signals else np.empty(shape, np.float32)
     for kind, write in (
@@ -240,8 +240,9 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
 
 def _read_one(row: dict, root: Path, facts, fs: float, scale: str) -> tuple[np.ndarray, dict]:
     path = root / row["path"]
-    known = facts(read_comments(path)) if facts else {}
-    record = read_record(path)
+    header = read_header(path)
+    known = facts(header.comments) if facts else {}
+    record = read_record(header)
     if record.unit == NO_UNIT and scale == "mV":
         raise RecordError("no physical unit", f"{path.name}.hea: unit NU, millivolts are lost")
     try:
@@ -264,17 +265,21 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
     if not kept:
         raise EcgreproError(_nothing_usable(index.root, Counter(d[1] for d in dropped)))
     shape = (len(kept), len(LEADS), round(SECONDS * fs))
-    signals = np.lib.format.open_memmap(work / "signals.npy", "w+", np.float32, shape)
-    at = 0
-    for start, length in lengths:
-        signals[at : at + length] = np.load(_shard(work, start, "npy"))
-        at += length
-    signals.flush()
+    with open(work / "signals.npy", "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start, length in lengths:
+            if length:
+                np.load(_shard(work, start, "npy")).tofile(file)
+    signals = np.load(work / "signals.npy", mmap_mode="r")
     table = pd.DataFrame(kept).assign(source=index.source, origin=index.origin)
     table, duplicates = _duplicates(table)
     report = _report(index, table, dropped, duplicates)
     table = table[[*COLUMNS, "duplicate_of"]]
-    return Cohort(signals, table, fs=fs, units=scale, name=name, report=report)
+    fingerprint = fingerprint_of([row["content"] for row in kept], table)
+    return Cohort(
+        signals, table, fs=fs, units=scale, name=name, fingerprint=fingerprint, report=report
+    )
 
 
 def _nothing_usable(root: Path, reasons: Counter) -> str:

@@ -34,15 +34,17 @@ def is_here(root: Path) -> bool:
 
 def inputs(root: Path, *, ningbo: bool = False) -> tuple[str, dict]:
     """Fingerprint of everything that the cohort depends on, and the listing of record files."""
+    if not isinstance(ningbo, bool):
+        raise EcgreproError(f"ningbo must be true or false, not {ningbo!r}")
     listing = file_listing(root, RECORDS, (".hea", ".mat"))
     return listing_fingerprint(listing, str(ningbo).encode()), listing
 
 
-def index(root: Path, *, ningbo: bool = False, origin: str = "real") -> Index:
-    """List the record files; labels are read with the signals."""
-    if not isinstance(ningbo, bool):
-        raise EcgreproError(f"ningbo must be true or false, not {ningbo!r}")
-    fingerprint, listing = inputs(root, ningbo=ningbo)
+def index(
+    root: Path, found: tuple[str, dict], *, ningbo: bool = False, origin: str = "real"
+) -> Index:
+    """The record files among ``found`` (see `inputs`); labels are read with the signals."""
+    fingerprint, listing = found
     paths = sorted({name.rsplit(".", 1)[0] for name in listing})
     paths = [path for path in paths if _wanted(Path(path).name, ningbo)]
     listed = _published(root, ningbo)

@@ -32,8 +32,8 @@ def inputs(root: Path) -> tuple[str, dict]:
     return listing_fingerprint(listing, (root / TABLE).read_bytes()), listing
 
 
-def index(root: Path, *, origin: str = "real") -> Index:
-    """Read ``labels.csv``; every record that it names must be there or is reported missing."""
+def index(root: Path, found: tuple[str, dict], *, origin: str = "real") -> Index:
+    """Read ``labels.csv``; records that it names and that are not among ``found`` are missing."""
     path = root / TABLE
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -67,14 +67,14 @@ def index(root: Path, *, origin: str = "real") -> Index:
             "path": names,
         }
     )
-    here = names.map(lambda name: (root / f"{name}.hea").is_file())
+    here = (names + ".hea").isin(found[1].keys())
     labelled = table["rhythm"] != ""
     return Index(
         source=root.name,
         origin=origin,
         root=root,
         records=records[here & labelled].reset_index(drop=True),
-        inputs=inputs(root)[0],
+        inputs=found[0],
         dropped=[(name, "no rhythm", TABLE) for name in names[here & ~labelled]],
         listed=len(table),
         missing=int((~here).sum()),

@@ -1,7 +1,6 @@
 """PTB-XL (Wagner et al. 2020) in its published layout, complete or in part."""
 
 import ast
-import io
 import json
 from pathlib import Path
 
@@ -36,9 +35,9 @@ def inputs(root: Path, *, rate: int = 100) -> tuple[str, dict]:
     return listing_fingerprint(listing, (root / TABLE).read_bytes(), str(rate).encode()), listing
 
 
-def index(root: Path, *, rate: int = 100, origin: str = "real") -> Index:
-    """Read ``ptbxl_database.csv`` and see which of its records have files here."""
-    fingerprint, listing = inputs(root, rate=rate)
+def index(root: Path, found: tuple[str, dict], *, rate: int = 100, origin: str = "real") -> Index:
+    """Read ``ptbxl_database.csv`` and see which of its records have files; ``found``: `inputs`."""
+    fingerprint, listing = found
     table = _read_table(root / TABLE, RATES[rate])
     path = table[RATES[rate]].str.strip()
     here = (path + ".hea").isin(listing.keys()) | (path + ".dat").isin(listing.keys())
@@ -79,7 +78,7 @@ def index(root: Path, *, rate: int = 100, origin: str = "real") -> Index:
 
 def _read_table(path: Path, filename_column: str) -> pd.DataFrame:
     try:
-        table = pd.read_csv(io.BytesIO(path.read_bytes()))
+        table = pd.read_csv(path, usecols=lambda name: name in (*_COLUMNS, filename_column))
     except (OSError, ValueError) as error:
         raise EcgreproError(f"cannot read {path}: {error}") from error
     missing = [c for c in (*_COLUMNS, filename_column) if c not in table.columns]

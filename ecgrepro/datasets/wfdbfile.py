@@ -62,25 +62,31 @@ class _Raw:
     missing: bool  # some sample is marked as missing, in the way of its format
 
 
-def read_record(path: str | Path) -> Record:
-    """Read the record with the header ``path`` + ``.hea``; raise `RecordError` if unusable."""
-    header = Path(f"{path}.hea")
-    try:
-        lines = header.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise RecordError("unreadable", f"{header.name}: {error.strerror}") from error
-    lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    raw = _read_format16(header, lines) or _read_with_wfdb(header)
-    return _checked(raw, header.name)
+@dataclass
+class Header:
+    """The lines of a header, apart from its comments (without their ``#``)."""
+
+    path: Path
+    lines: list[str]
+    comments: list[str]
 
 
-def read_comments(path: str | Path) -> list[str]:
-    """The comment lines of a header, without their ``#``; nothing else is looked at."""
+def read_header(path: str | Path) -> Header:
+    """Read ``path`` + ``.hea`` without looking at what it says of the signals."""
+    path = Path(f"{path}.hea")
     try:
-        text = Path(f"{path}.hea").read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise RecordError("unreadable", f"{Path(path).name}.hea: {error.strerror}") from error
-    return [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+        raise RecordError("unreadable", f"{path.name}: {error.strerror}") from error
+    lines = [line.strip() for line in text.splitlines()]
+    comments = [line[1:].strip() for line in lines if line.startswith("#")]
+    return Header(path, [line for line in lines if line and line[0] != "#"], comments)
+
+
+def read_record(header: Header) -> Record:
+    """Read the signals that a header describes; raise `RecordError` if they are unusable."""
+    raw = _read_format16(header.path, header.lines) or _read_with_wfdb(header.path)
+    return _checked(raw, header.path.name)
 
 
 def _read_format16(header: Path, lines: list[str]) -> _Raw | None:
@@ -163,12 +169,13 @@ def _checked(raw: _Raw, where: str) -> Record:
     flat = [lead for lead, same in zip(raw.leads, constant, strict=True) if same]
     if flat:
         raise RecordError("flat lead", f"{where}: {', '.join(flat)}")
-    digital = raw.digital[order]
-    middle = digital[:, round(raw.fs) : round((SECONDS - 1) * raw.fs)]
-    digest = hashlib.sha256(np.ascontiguousarray(middle)).hexdigest()
+    digital = raw.digital if order == sorted(order) else raw.digital[order]
+    digest = hashlib.sha256()
+    for lead in digital:
+        digest.update(lead[round(raw.fs) : round((SECONDS - 1) * raw.fs)])
     scale = MILLIVOLTS.get(unit, 1.0) / np.array(raw.gains)
     ecg = (digital - np.array(raw.baselines)[order, None]) * scale[order, None]
-    return Record(ecg, raw.fs, unit, digest)
+    return Record(ecg, raw.fs, unit, digest.hexdigest())
 
 
 def _lead_order(names: list[str], where: str) -> list[int]:
