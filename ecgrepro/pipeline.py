@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ecgrepro.datasets import READERS, recordings_fingerprint
 from ecgrepro.errors import EcgreproError
-from ecgrepro.notebooks import STATUS, find_page, tell
+from ecgrepro.notebooks import STATUS, find_page, pages, tell
 from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT, commit, versions
 
@@ -76,12 +76,23 @@ def run_study(
             f"another run is at work in {run_dir}: wait for it or end it"
         ) from error
     with lock:
+        _remove_stale_pages(run_dir, {page.name for page in pages(settings)})
         command = [sys.executable, "-m", "snakemake", str(target)]
         command += ["--snakefile", str(PROJECT / "Snakefile"), "--directory", str(run_dir)]
         command += ["--cores", str(cores or os.cpu_count()), "--rerun-incomplete", "--nolock"]
         command += ["--config", f"profile={profile}", f"data={data}", f"run_dir={run_dir}"]
         _follow([*command, *(snakemake or [])], run_dir)
     return target
+
+
+def _remove_stale_pages(run_dir: Path, current: set[str]) -> None:
+    """Remove pages and results that the profile no longer has; book and claims read them all."""
+    for folder, suffix in (("notebooks", ".ipynb"), ("results", ".json")):
+        for path in (run_dir / folder).rglob(f"*{suffix}"):
+            name = path.relative_to(run_dir / folder).with_suffix("").as_posix()
+            if name not in current:
+                print(f"removed {path}: the profile has no page {name} now", file=sys.stderr)
+                path.unlink()
 
 
 def _follow(command: list[str], run_dir: Path) -> None:

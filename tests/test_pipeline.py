@@ -11,7 +11,7 @@ import pytest
 
 from ecgrepro import EcgreproError, notebooks
 from ecgrepro.notebooks import Page, execute, pages
-from ecgrepro.pipeline import run_study
+from ecgrepro.pipeline import _remove_stale_pages, run_study
 from ecgrepro.profiles import load_profile
 from ecgrepro.results import read_results
 
@@ -159,6 +159,16 @@ def test_describe_prints_json(tmp_path):
     assert facts["found"] == facts["kept"] + sum(facts["dropped"].values())
     assert set(facts["rhythms"]) == {"SR", "SB", "GSVT", "AFIB"}
     assert sum(map(sum, (fold.values() for fold in facts["folds"].values()))) == facts["kept"]
+
+
+def test_pages_that_the_profile_no_longer_has_are_removed(tmp_path, capsys):
+    old, kept = (tmp_path / "results" / "02_generators" / f"ptb-xl-{g}.json" for g in ("gan", "x"))
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    kept.write_text("{}")
+    _remove_stale_pages(tmp_path, {"02_generators/ptb-xl-x"})
+    assert kept.exists() and not old.exists()
+    assert "the profile has no page 02_generators/ptb-xl-gan now" in capsys.readouterr().err
 
 
 def test_two_runs_in_one_folder_refuse_each_other(tmp_path):

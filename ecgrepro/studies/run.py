@@ -70,9 +70,9 @@ class Run:
     @cached_property
     def status(self) -> str:
         """``"simulated"``, ``"partial real"`` or ``"full real"``."""
-        if self.data == "simulated":
-            return "simulated"
         reports = [self.cohort(name).report for name in HOSPITALS]
+        if any(report["origin"] == "simulated" for report in reports):
+            return "simulated"
         full = all(report["listed"] and not report["missing"] for report in reports)
         return "full real" if full else "partial real"
 
