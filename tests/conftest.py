@@ -4,6 +4,7 @@ from pathlib import Path
 import filelock
 import pytest
 
+from ecgrepro.datasets import FOLDERS
 from ecgrepro.pipeline import run_directory, run_study
 from ecgrepro.provenance import PROJECT
 
@@ -11,10 +12,14 @@ from ecgrepro.provenance import PROJECT
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """Root of the real recordings; tests that need them are skipped where they are absent."""
-    root = Path(os.environ.get("ECGREPRO_DATA") or PROJECT.parent / "shared" / "data")
-    if not (root / "ptb-xl" / "ptbxl_database.csv").is_file():
-        pytest.skip(f"no real recordings under {root}: set ECGREPRO_DATA to their root")
-    return root.resolve()
+    named = os.environ.get("ECGREPRO_DATA")
+    roots = [Path(named)] if named else []
+    roots.append(PROJECT.parent / "shared" / "data")
+    for root in roots:
+        if all((root / name).is_dir() for name in FOLDERS.values()):
+            return root.resolve()
+    tried = " or ".join(map(str, roots))
+    pytest.skip(f"no real recordings under {tried}: set ECGREPRO_DATA to their root")
 
 
 @pytest.fixture(scope="session")
