@@ -48,10 +48,11 @@ format: .venv/installed  ## format code and notebooks
 
 # The browser tests use an installed Chromium or Chrome; on Debian, as root, it is installed.
 browser:
-	@if ! command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then \
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	    command -v $$name >/dev/null && exit 0; done; \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	    echo "installing chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	  else echo "no Chromium or Chrome found: the browser tests will be skipped"; fi; fi
+	  else echo "no Chromium or Chrome found: the browser tests will be skipped"; fi
 
 clean:  ## remove the environment and all runs
 	rm -rf .venv runs *.egg-info

@@ -7,11 +7,12 @@ from pathlib import Path
 from ecgrepro.datasets import READERS, recordings_fingerprint
 from ecgrepro.notebooks import find_page, pages, source_files
 from ecgrepro.profiles import load_profile
-from ecgrepro.provenance import PROJECT
+from ecgrepro.provenance import PROJECT, versions
 
 PROFILE, DATA, RUN = config["profile"], config["data"], Path(config["run_dir"])
 profile = load_profile(PROFILE, DATA)
-SETTINGS = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
+# `real` is merged already; nothing depends on the description
+SETTINGS = hashlib.sha256(profile.model_dump_json(exclude={"description", "real"}).encode()).hexdigest()
 INPUTS = [recordings_fingerprint(name) for name in READERS] if DATA == "real" else []
 PAGES = {page.name: page for page in pages(profile)}
 BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrepro" / "book.py"]
@@ -25,7 +26,7 @@ rule book:
     output:
         RUN / "book/index.html",
     shell:
-        "{sys.executable} -m ecgrepro book --run-dir {RUN:q}"
+        "{sys.executable:q} -m ecgrepro book --run-dir {RUN:q}"
 
 
 rule page:
@@ -40,7 +41,8 @@ rule page:
     params:
         settings=SETTINGS,
         inputs=INPUTS,
+        versions=versions(),
     threads: profile.threads
     shell:
-        "{sys.executable} -m ecgrepro page {wildcards.page} "
-        "--profile {PROFILE} --data {DATA} --run-dir {RUN:q}"
+        "{sys.executable:q} -m ecgrepro page {wildcards.page:q} "
+        "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q}"

@@ -1,19 +1,20 @@
 """Finished work on disk, found again by what it was made from.
 
 A trained generator, a pool of synthetic records or the probabilities of one arm is a folder whose
-name ends in a fingerprint of the settings, the data and the source code that made it. Asking for
-it again opens it; changing any of the three makes it anew; a killed run leaves a ``.partial``
-folder in which long work finds its checkpoints.
+name ends in a fingerprint of the settings, the data, the source code and the package versions that
+made it. Asking for it again opens it; changing any of them makes it anew; a killed run leaves a
+``.partial`` folder in which long work finds its checkpoints.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 from ecgrepro.datasets.build import exclusive
 from ecgrepro.errors import EcgreproError
-from ecgrepro.provenance import code_fingerprint
+from ecgrepro.provenance import code_fingerprint, versions
 
 
 def artifact(
@@ -30,9 +31,11 @@ def artifact(
     module
         The module of this package that does the work; its source and all that it imports count.
     make
-        Does the work inside the folder that it is given. What an interrupted try left is in there.
+        Does the work inside the folder that it is given, in which an interrupted try may have left
+        something. Its own source counts too.
     """
-    key = json.dumps([made_from, code_fingerprint(module)], sort_keys=True)
+    code = [code_fingerprint(module), inspect.getsource(make), versions()]
+    key = json.dumps([made_from, code], sort_keys=True)
     target = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not target.is_dir():
         with exclusive(target):

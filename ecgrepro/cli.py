@@ -69,7 +69,8 @@ def run(
     done = run_study(
         profile, data.value, cores=cores, directory=run_dir, page=page, snakemake=snakemake
     )
-    print(f"{'The page' if page else 'The book'} is ready: {done}")
+    if done:
+        print(f"{'The page' if page else 'The book'} is ready: {done}")
 
 
 @app.command(hidden=True, name="page")

@@ -19,13 +19,12 @@ from pathlib import Path
 import nbformat
 
 from ecgrepro.errors import EcgreproError
-from ecgrepro.profiles import Profile, load_profile
-from ecgrepro.provenance import PROJECT, closure, module_file
+from ecgrepro.profiles import GENERATORS, Profile, is_file_name, load_profile
+from ecgrepro.provenance import PROJECT, closure, imported, module_file
 
 FOLDER = PROJECT / "notebooks"
 HOSPITALS = {"ptb-xl": "PTB-XL", "chapman": "Chapman"}
 MERGED = {"merged": "both hospitals merged"}
-GENERATORS = {"diffwave": "DiffWave"}
 SECTIONS = {
     "01_data": "Data",
     "02_generators": "Generator",
@@ -60,7 +59,7 @@ def pages(profile: Profile) -> list[Page]:
     found: list[Page] = []
 
     def add(section: str, dataset: str, generator: str, after: Iterable[str]) -> None:
-        what = f"{GENERATORS.get(generator, generator)} on " if generator else ""
+        what = f"{GENERATORS[generator]} on " if generator else ""
         given = {"dataset": dataset, **({"generator": generator} if generator else {})}
         instance = "-".join(given.values())
         title = f"{SECTIONS[section]}: {what}{both[dataset]}"
@@ -94,11 +93,14 @@ def find_page(profile: Profile, name: str) -> Page:
 def source_files(page: Page) -> list[Path]:
     """The notebook and every file of the package that executing it may use."""
     notebook = FOLDER / f"{page.section}.ipynb"
-    modules = {f"ecgrepro.generators.{name}" for name in [page.parameters.get("generator")] if name}
+    files = [module_file(f"ecgrepro.generators.{page.parameters.get('generator')}")]
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "code":
-            modules.update(re.findall(r"^\s*(?:from|import) (ecgrepro[\w.]*)", cell.source, re.M))
-    return [notebook, *closure(f for name in sorted(modules) if (f := module_file(name)))]
+            try:
+                files += imported(re.sub("^[%!].*", "", cell.source, flags=re.M))  # magics
+            except SyntaxError as error:
+                raise EcgreproError(f"{notebook}: {error} in the cell\n{cell.source}") from error
+    return [notebook, *closure(file for file in files if file)]
 
 
 def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
@@ -108,7 +110,8 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     ------
     EcgreproError
         A cell failed: the message holds the cell and the error; the notebook with the failed cell
-        is kept under ``failed/``, and whatever an earlier run had made stays.
+        is kept under ``failed/``, and an executed notebook of an earlier run is not touched here
+        (as a step of the study it is: Snakemake removes the outputs of a step that failed).
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -162,6 +165,8 @@ def tell(line: str) -> None:
 
 def command(page: Page, profile: str, data: str) -> str:
     """The command that executes a page again."""
+    if is_file_name(profile):
+        profile = Path(profile).name
     return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
 
 
@@ -206,6 +211,7 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         kept = {key: cell.metadata[key] for key in ("mystnb",) if key in cell.metadata}
         if "injected-parameters" in tags:
             cell.source = re.sub(r"^run_dir = .*\n?", "", cell.source, flags=re.M)
+            cell.source = re.sub(r'^profile = "[^"]*/', 'profile = "', cell.source, flags=re.M)
         cell.metadata = nbformat.from_dict({**kept, **({"tags": tags} if tags else {})})
         cells.append(cell)
     notebook.cells = cells

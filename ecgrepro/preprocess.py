@@ -8,6 +8,7 @@ Records published in the unit ``NU`` (no unit) were band-passed and z-scored by 
 them; they are resampled and z-scored, not filtered a second time.
 """
 
+import numbers
 from fractions import Fraction
 from functools import lru_cache
 
@@ -132,7 +133,7 @@ def check_settings(*, fs: float, scale: str) -> None:
     """Raise if ``fs`` or ``scale`` cannot be used."""
     if scale not in SCALES:
         raise EcgreproError(f"unknown scale {scale!r}: choose one of 'z', 'mV'")
-    if not isinstance(fs, int | float) or isinstance(fs, bool) or not 2 * BAND[1] < fs <= 1000:
+    if not isinstance(fs, numbers.Real) or isinstance(fs, bool) or not 2 * BAND[1] < fs <= 1000:
         raise EcgreproError(
             f"fs must be a sampling frequency above {2 * BAND[1]:g} and up to 1000 Hz, not {fs!r}"
         )

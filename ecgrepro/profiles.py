@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ecgrepro.classifier_config import ClassifierConfig
 from ecgrepro.errors import EcgreproError
@@ -16,10 +27,21 @@ from ecgrepro.rhythms import LABEL_MAPS
 
 FOLDER = PROJECT / "profiles"
 DATA = ("simulated", "real")
+GENERATORS = {"diffwave": "DiffWave"}  # those that the pages can show, with their titles
+
+
+def _unique(values: list) -> list:
+    if len(values) != len(set(values)):
+        raise ValueError("a value stands there twice")
+    return values
+
+
 Fold = Annotated[int, Field(ge=1, le=10)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+Ratio = Annotated[float, Field(gt=0, le=100)]
+Unique = AfterValidator(_unique)
 
 
 class _Part(BaseModel):
@@ -49,11 +71,10 @@ class Simulation(_Part):
 
 
 class Pool(_Part):
-    """Synthetic records per generator: each rhythm as often as in the training folds, at least
-    ``minimum`` and at most ``maximum`` times."""
+    """Synthetic records per generator: of each rhythm at least ``minimum``, and enough for the
+    largest ratio of `Augmentation`."""
 
     minimum: Count
-    maximum: Count
     seed: Seed = 0
 
 
@@ -67,13 +88,13 @@ class Closeness(_Part):
 class Augmentation(_Part):
     """Synthetic records per real one, each an arm of its own."""
 
-    ratios: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    ratios: Annotated[list[Ratio], Unique] = Field(min_length=1)
 
 
 class Transfer(_Part):
     """Shares of the real training data, and optimizer updates of pre-training."""
 
-    fractions: list[Fraction] = Field(min_length=1)
+    fractions: Annotated[list[Fraction], Unique] = Field(min_length=1)
     pretrain_updates: Count
 
 
@@ -83,22 +104,52 @@ class Profile(_Part):
     ``real`` holds what is different on real recordings: any of the other keys, merged into them.
     """
 
-    name: str = ""
+    name: str
     description: str
     labels: Literal[tuple(LABEL_MAPS)]
     fs: Annotated[int, Field(gt=80, le=1000)] = 100
     threads: Count = 1
     folds: Folds
     simulation: Simulation
-    seeds: list[Seed] = Field(min_length=1)
+    seeds: Annotated[list[Seed], Unique] = Field(min_length=1)
     resamples: Annotated[int, Field(ge=100)] = 2000
     classifier: ClassifierConfig
-    generators: dict[Literal[tuple(SETTINGS)], dict] = Field(min_length=1)
+    generators: dict[Literal[tuple(GENERATORS)], dict] = Field(min_length=1)
     pool: Pool
     closeness: Closeness = Closeness()
     augmentation: Augmentation
     transfer: Transfer
     real: dict = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+            raise ValueError("lower-case letters, digits and hyphens only; it names a folder")
+        return name
+
+    @field_validator("generators", mode="before")
+    @classmethod
+    def _shown(cls, generators: Any) -> Any:
+        for name in generators if isinstance(generators, dict) else ():
+            if name in SETTINGS and name not in GENERATORS:
+                raise ValueError(
+                    f"the {name} is not a generator of the study's pages yet; "
+                    f"allowed: {', '.join(GENERATORS)}"
+                )
+        return generators
+
+    @field_validator("real")
+    @classmethod
+    def _once(cls, real: dict) -> dict:
+        if held := {"real", "name"} & set(real):
+            raise ValueError(f"cannot hold {' or '.join(sorted(held))}")
+        return real
+
+
+def is_file_name(profile: str | Path) -> bool:
+    """Whether a profile is given as the path of a YAML file, not as a name."""
+    return str(profile).endswith((".yaml", ".yml"))
 
 
 def profile_names() -> list[str]:
@@ -119,7 +170,7 @@ def load_profile(name: str | Path, data: str = "simulated") -> Profile:
     EcgreproError
         Names the file, every key that is unknown, missing or out of range, and what is allowed.
     """
-    path = Path(name) if str(name).endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    path = Path(name) if is_file_name(name) else FOLDER / f"{name}.yaml"
     if data not in DATA:
         raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
     if not path.is_file():
@@ -128,7 +179,9 @@ def load_profile(name: str | Path, data: str = "simulated") -> Profile:
             "or give the path of a YAML file"
         )
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise EcgreproError(f"{path} is not text in UTF-8: {error}") from error
     except yaml.YAMLError as error:
         raise EcgreproError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
@@ -150,16 +203,36 @@ def _merged(content: dict, changes: dict) -> dict:
 
 def _checked(content: dict, where: str) -> Profile:
     try:
-        profile = Profile(**content)
+        profile = Profile.model_validate(content)
     except ValidationError as error:
         raise EcgreproError(explain(error, where, Profile)) from error
+    wrong = list(_oddities(content, profile.model_dump(exclude={"generators", "real"}), ""))
     for name, settings in profile.generators.items():
         try:
-            SETTINGS[name](**settings)
+            used = SETTINGS[name].model_validate(settings).model_dump()
         except ValidationError as error:
             here = f"{where} generators.{name},"
             raise EcgreproError(explain(error, here, SETTINGS[name])) from error
+        wrong += _oddities(settings, used, f"generators.{name}")
+    if wrong:
+        raise EcgreproError(f"{where} cannot be used:\n" + "\n".join(wrong))
     return profile
+
+
+def _oddities(given: Any, used: Any, key: str) -> Iterator[str]:
+    """One line for each value that is not finite, or was taken for a value of another type."""
+    if isinstance(given, dict) and isinstance(used, dict):
+        for name in sorted(given.keys() & used.keys()):
+            yield from _oddities(given[name], used[name], f"{key}.{name}" if key else name)
+    elif isinstance(given, list) and isinstance(used, list | tuple):
+        for place, (one, other) in enumerate(zip(given, used, strict=False)):
+            yield from _oddities(one, other, f"{key}.{place}")
+    elif isinstance(used, bool) or isinstance(given, bool):
+        if given is not used:
+            expected = "true or false" if isinstance(used, bool) else "a number"
+            yield f"  {key}: must be {expected} (given: {given!r})"
+    elif isinstance(used, int | float) and (isinstance(given, str) or not math.isfinite(used)):
+        yield f"  {key}: must be a finite number (given: {given!r})"
 
 
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:

@@ -11,20 +11,26 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 PROJECT = PACKAGE.parent
-_REPORTED = ("ecgrepro", "torch", "numpy", "scipy", "pandas", "scikit-learn", "wfdb")
+_STYLE = {PACKAGE / "plots.py": PACKAGE / "ecgrepro.mplstyle"}  # files that a module reads
+_REPORTED = ("ecgrepro", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "scikit-learn")
+_REPORTED += ("wfdb", "matplotlib")
 
 
 @lru_cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of this package that the file imports, at any level of nesting."""
+def _imports(path: Path) -> list[Path]:
+    return imported(path.read_text(encoding="utf-8"))
+
+
+def imported(source: str) -> list[Path]:
+    """Files of this package that the source imports, at any level of nesting."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return tuple(f for name in sorted(names) if (f := module_file(name)))
+    return [f for name in sorted(names) if (f := module_file(name))]
 
 
 def module_file(name: str) -> Path | None:
@@ -39,7 +45,7 @@ def module_file(name: str) -> Path | None:
 
 
 def closure(files: Iterable[Path]) -> list[Path]:
-    """The files and all files of this package that they import, directly or not, sorted."""
+    """The files and all files of this package that they import or read, directly or not, sorted."""
     found: set[Path] = set()
     todo = list(files)
     while todo:
@@ -47,7 +53,7 @@ def closure(files: Iterable[Path]) -> list[Path]:
         if file not in found:
             found.add(file)
             todo.extend(_imports(file))
-    return sorted(found)
+    return sorted(found | {style for module, style in _STYLE.items() if module in found})
 
 
 @lru_cache

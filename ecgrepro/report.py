@@ -41,7 +41,8 @@ def markdown_rows(frame: pd.DataFrame) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
     def numeric(column: pd.Series) -> bool:
-        return column.astype(str).str.fullmatch(r"[-–\d.,%\[\]() ]*").all()
+        text = column.astype(str)
+        return text.str.fullmatch(r"[-–\d.,%\[\]() ]*").all() and text.str.contains(r"\d").any()
 
     rule = ["--:" if numeric(frame[column]) else "---" for column in frame.columns]
     return "\n".join([line(frame.columns), line(rule), *map(line, frame.itertuples(index=False))])

@@ -16,7 +16,9 @@ from wfdbfiles import PTBXL_LEADS, edit_header, some_ecg, write_ptbxl, write_rec
 
 from ecgrepro import EcgreproError, load_cohort
 from ecgrepro.cohort import LEADS, Cohort
-from ecgrepro.datasets.build import hashed_fold
+from ecgrepro.datasets.build import _duplicates, file_listing, hashed_fold
+from ecgrepro.datasets.chapman import facts
+from ecgrepro.datasets.describe import describe_cohort, describe_text
 from ecgrepro.datasets.wfdbfile import RecordError, _read_with_wfdb, read_header
 from ecgrepro.datasets.wfdbfile import read_record as read_signals
 from ecgrepro.preprocess import band_pass, decimate, preprocess
@@ -99,6 +101,23 @@ def test_leads_come_in_order_whatever_the_file_says(tmp_path):
         (lambda p: (p.parent / "r.hea").unlink(), "unreadable"),
         (lambda p: (p.parent / "r.hea").write_bytes(b"\xff\xfe\x00garbage"), "unreadable"),
         (lambda p: (p.parent / "r.hea").write_text(""), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", "r 12 . 1000"), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", "r 12 1.2.3 1000"), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", "r 12 0 1000"), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", f"r 12 {'9' * 400} 1000"), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", "r 12 100 -1000"), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", "r 12 100"), "unreadable"),
+        (lambda p: edit_header(p, "r 12 100 1000", "r 12 100 0"), "wrong length"),
+        (lambda p: edit_header(p, " 16 ", f" 16+{'9' * 30} "), "unreadable"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", "e(0)/mV"), "unreadable"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", "1e999(0)/mV"), "gain not positive"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", "1e-320(0)/mV"), "implausible amplitude"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", "1e300(0)/mV"), "implausible amplitude"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", ".001(0)/mV"), "implausible amplitude"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", f"1000({'9' * 30})/mV"), "implausible amplitude"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", f"1000({'9' * 400})/mV"), "unreadable"),
+        (lambda p: edit_header(p, "1000.0(0)/mV", "1e-320(0)/NU"),
+         "implausible amplitude"),
     ],
 )  # fmt: skip
 def test_a_broken_record_is_named_with_its_reason(tmp_path, break_it, reason):
@@ -108,6 +127,23 @@ def test_a_broken_record_is_named_with_its_reason(tmp_path, break_it, reason):
         read_record(tmp_path / "r")
     assert caught.value.reason == reason
     assert "r." in caught.value.detail
+
+
+@pytest.mark.parametrize("samples", ["", " 0", " -1000", " ²"])
+def test_other_formats_must_say_how_long_they_are_too(tmp_path, samples):
+    write_record(tmp_path / "r", some_ecg(), fmt="212")
+    edit_header(tmp_path / "r", "r 12 100 1000", f"r 12 100{samples}")
+    with pytest.raises(RecordError, match="unreadable: r.hea"):
+        read_record(tmp_path / "r")
+
+
+def test_a_huge_checksum_is_compared_as_any_other(tmp_path):
+    write_record(tmp_path / "r", some_ecg())
+    header = (tmp_path / "r.hea").read_text().splitlines()
+    fields = header[1].split(" ")
+    fields[6] = str(int(fields[6]) + 2**16 * 10**30)
+    (tmp_path / "r.hea").write_text("\n".join([header[0], " ".join(fields), *header[2:]]))
+    assert read_record(tmp_path / "r").ecg.shape == (12, 1000)
 
 
 @pytest.mark.parametrize("fmt", ["16", "212"])
@@ -144,7 +180,7 @@ def test_thirteen_leads_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("unit", "factor"), [("uV", 1e-3), ("V", 1e3), ("mV", 1)])
 def test_units_become_millivolts(tmp_path, unit, factor):
-    ecg = some_ecg()
+    ecg = 0.05 * some_ecg()
     write_record(tmp_path / "r", ecg, unit=unit)
     np.testing.assert_allclose(read_record(tmp_path / "r").ecg, ecg * factor, atol=1e-3 * factor)
 
@@ -271,6 +307,10 @@ def test_a_record_without_its_signal_file_is_unreadable_not_missing(tmp_path):
         (lambda t: t.assign(strat_fold=[1, 11]), "strat_fold must be 1 to 10"),
         (lambda t: t.assign(patient_id=["a", "b"]), "line 2: patient_id is not a number"),
         (lambda t: t.assign(ecg_id=[1, 1]), "ecg_id 1 stands there twice"),
+        (lambda t: t.assign(patient_id=[1, "inf"]), "line 3: patient_id is not a whole number"),
+        (lambda t: t.assign(patient_id=[1.5, 2]), "line 2: patient_id is not a whole number"),
+        (lambda t: t.assign(filename_lr=""), "the column filename_lr is empty"),
+        (lambda t: t.assign(filename_lr=record(1)), f"ecg_id 1 and 2 both name {record(1)}"),
     ],
 )
 def test_a_bad_index_is_refused_as_a_whole(tmp_path, edit, said):
@@ -296,6 +336,68 @@ def test_recordings_stored_twice_never_straddle_a_split(tmp_path):
         {"records": ["1", "2"], "patients": ["1", "2"], "fold": 3}
     ]
     cohort.split(train=[3], test=[10])
+
+
+def test_a_chain_of_recordings_stored_twice_ends_in_one_fold(tmp_path):
+    one, two = some_ecg(1), some_ecg(2)
+    rows = [
+        {"ecg": one, "patient_id": 1, "strat_fold": 1},
+        {"ecg": one, "patient_id": 2, "strat_fold": 2},
+        {"ecg": two, "patient_id": 3, "strat_fold": 9},
+        {"ecg": two, "patient_id": 2, "strat_fold": 2},
+        {"patient_id": 3, "strat_fold": 9},
+        {"patient_id": 4, "strat_fold": 9},
+    ]
+    cohort = load_cohort("ptb-xl", write_ptbxl(tmp_path / "ptb-xl", rows))
+    assert list(cohort.table["fold"]) == [1, 1, 1, 1, 1, 9]
+    assert [group["fold"] for group in cohort.report["duplicates"]] == [1, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=20))
+def test_no_recording_and_no_patient_is_in_two_folds(records):
+    """Whatever patients share whatever recordings; patient p starts in fold p + 1."""
+    table = pd.DataFrame(records, columns=["patient_id", "digest"])
+    table = table.assign(fold=table["patient_id"] + 1, record_id=range(len(table)))
+    table = table.astype({"patient_id": str, "digest": str})
+    placed, _ = _duplicates(table)
+    for column in ("patient_id", "digest"):
+        assert placed.groupby(column)["fold"].nunique().max() == 1
+    alone = ~placed["patient_id"].isin(
+        table[table.groupby("digest")["patient_id"].transform("nunique") > 1]["patient_id"]
+    )
+    assert (placed["fold"] == table["fold"])[alone].all()
+
+
+def test_malformed_records_are_dropped_and_the_rest_is_built(tmp_path):
+    root = write_ptbxl(tmp_path / "ptb-xl", [{} for _ in range(4)])
+    edit_header(root / record(1), " 12 100 ", " 12 . ")
+    edit_header(root / record(2), "1000.0(0)", "e(0)")
+    edit_header(root / record(3), "1000.0(0)", f"1000({'9' * 400})")
+    cohort = load_cohort("ptb-xl", root)
+    assert list(cohort.table["record_id"]) == ["4"]
+    assert reasons(cohort) == dict.fromkeys("123", "unreadable")
+
+
+def test_ages_that_are_none_are_missing(tmp_path):
+    ages = ["old", -3, "inf", 300, 40.5]
+    cohort = load_cohort("ptb-xl", write_ptbxl(tmp_path / "ptb-xl", [{"age": a} for a in ages]))
+    assert cohort.table["age"].fillna(-1).tolist() == [-1, -1, -1, 90, 40.5]
+    assert facts(["Age: ²", "Dx: 426783006"])["age"] is None
+
+
+def test_links_to_nowhere_and_in_circles_are_no_files(tmp_path):
+    root = write_ptbxl(tmp_path / "ptb-xl", [{}, {}, {}])
+    for name in (f"{record(2)}.hea", f"{record(3)}.hea", f"{record(3)}.dat"):
+        (root / name).unlink()
+        (root / name).symlink_to("nowhere.hea")
+    (root / "records100/round").symlink_to(root / "records100")
+    (root / "records100/self.hea").symlink_to("self.hea")
+    (root / "records100/folder.hea").symlink_to(root)
+    listing = file_listing(root, "records100", (".hea", ".dat"))
+    assert list(listing) == [f"{record(1)}.dat", f"{record(1)}.hea", f"{record(2)}.dat"]
+    cohort = load_cohort("ptb-xl", root)
+    assert reasons(cohort) == {"2": "unreadable"} and cohort.report["missing"] == 1
 
 
 def chapman_tree(root, records: dict[str, str]):
@@ -346,6 +448,19 @@ def test_a_folder_of_ones_own(tmp_path):
     assert cohort.report["missing"] == 1 and reasons(cohort) == {"three": "no rhythm"}
 
 
+def test_spellings_in_a_table_of_ones_own_do_not_matter(tmp_path):
+    table = (
+        "record, rhythm,patient_id,age,sex\n ./a/one , SR , p ,-1, F\n"
+        "a/two.hea,AFIB,p,7,Male\nthree,SB, ,x,?\n"
+    )
+    table = load_cohort(str(own_folder(tmp_path / "mine", table))).table
+    assert list(table["record_id"]) == ["a/one", "a/two", "three"]
+    assert list(table["patient_id"]) == ["p", "p", "three"]
+    assert list(table["rhythm"]) == ["SR", "AFIB", "SB"]
+    assert list(table["sex"]) == ["female", "male", ""]
+    assert table["age"].fillna(-1).tolist() == [-1, 7, -1]
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -356,6 +471,11 @@ def test_a_folder_of_ones_own(tmp_path):
         ("record,rhythm\n../one,SR\n", "outside the folder"),
         ("record,rhythm\na/one,SR\na/one,SR\n", "stands there twice"),
         ("record,rhythm\nzero,SR\n", "no usable record"),
+        ("record,rhythm\na/one,SR\n ./a/one.hea,SR\n", "a/one stands there twice"),
+        ("record,rhythm\na/one,SR\na/two,SR,p,1\n", "line 3: 4 fields under 2 columns"),
+        ("record,rhythm\n,SR\n", "line 2: the record has no name"),
+        ("record,rhythm,rhythm\na/one,SR,SB\n", "two columns rhythm"),
+        ("", "lacks the columns record, rhythm"),
     ],
 )
 def test_a_bad_table_of_ones_own_is_refused(tmp_path, table, said):
@@ -376,6 +496,10 @@ def test_a_bad_table_of_ones_own_is_refused(tmp_path, table, said):
         (("ptb-xl", "{tmp}/ptb-xl", "rhythm7", "z", -100), "fs must be"),
         (("ptb-xl", "{tmp}/ptb-xl", "rhythm7", "z", "fast"), "fs must be"),
         (("{tmp}/none",), "there is no such folder"),
+        (("ptb-xl", 5), "root must be the path of a folder, not 5"),
+        (("ptb-xl", "{tmp}/ptb-xl", ["x"]), "labels must be the name of a label map"),
+        (("ptb-xl", "{tmp}/ptb-xl", "rhythm7", "z", True), "fs must be"),
+        (("ptb-xl", "{tmp}/ptb-xl", "rhythm7", "z", float("nan")), "fs must be"),
     ],
 )
 def test_wrong_arguments_say_what_is_right(tmp_path, arguments, said):
@@ -390,6 +514,9 @@ def test_wrong_arguments_say_what_is_right(tmp_path, arguments, said):
     ("options", "said"),
     [
         ({"rate": 250}, "rate cannot be 250"),
+        ({"rate": 100.0}, "rate cannot be 100.0"),
+        ({"rate": [100]}, "rate cannot be"),
+        *(({"jobs": jobs}, "jobs must be a whole number") for jobs in (-1, 0, "2", 1.5, True)),
         ({"ningbo": True}, "has no option 'ningbo'"),
         ({"records": 100}, "has no option 'records'"),
     ],
@@ -408,6 +535,9 @@ def test_a_changed_input_or_setting_builds_anew_and_nothing_else_does(tmp_path, 
     first = load_cohort("ptb-xl", root)
     assert load_cohort("ptb-xl", root).fingerprint == first.fingerprint
     assert load_cohort("ptb-xl", root, labels="rhythm4").classes == ("SR", "SB", "GSVT", "AFIB")
+    assert len(list((cache / "cohorts").glob("ptb-xl-*[!k]"))) == 1
+    for fs in (100.0, np.int64(100), np.float32(100)):
+        assert load_cohort("ptb-xl", root, fs=fs).fs == 100
     assert len(list((cache / "cohorts").glob("ptb-xl-*[!k]"))) == 1
     write_record(root / record(2), some_ecg(99))
     second = load_cohort("ptb-xl", root)
@@ -530,7 +660,9 @@ def test_chapman_reports_the_corrupt_header_and_flat_leads(recordings, real_cach
     assert cohort.counts() == {
         "SR": 209, "SB": 547, "ST": 171, "AFIB": 213, "AFL": 51, "SA": 0, "SVT": 0,
     }  # fmt: skip
-    assert _read_with_wfdb(recordings / "ecg-arrhythmia/WFDBRecords/01/010/JS00001.hea")
+    assert report["listed"] is None and report["missing"] is None
+    assert "no list" in describe_text(describe_cohort(cohort))
+    assert _read_with_wfdb(read_header(recordings / "ecg-arrhythmia/WFDBRecords/01/010/JS00001"))
 
 
 def test_snomed_codes_agree_with_the_data_sets_own_table(recordings):

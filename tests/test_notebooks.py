@@ -57,6 +57,7 @@ def test_a_page_depends_on_what_it_imports_and_on_nothing_else():
 
     data, closeness = files("01_data/ptb-xl"), files("03_closeness/ptb-xl-diffwave")
     assert {"01_data.ipynb", "classifier.py", "ptbxl.py", "simulator.py"} <= data
+    assert {"plots.py", "ecgrepro.mplstyle"} <= data  # by `from ecgrepro import plots`
     assert not {"diffwave.py", "coverage.py", "claims.py", "augmentation.py"} & data
     assert {"diffwave.py", "coverage.py", "closeness.py"} <= closeness
     assert not {"claims.py", "transfer.py", "book.py"} & closeness

@@ -1,3 +1,5 @@
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -7,20 +9,23 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from ecgrepro import EcgreproError, notebooks
 from ecgrepro.notebooks import Page, execute, pages
-from ecgrepro.pipeline import _remove_stale_pages, run_study
+from ecgrepro.pipeline import MARKER, _remove_stale_pages, run_study
 from ecgrepro.profiles import load_profile
+from ecgrepro.provenance import PROJECT
 from ecgrepro.results import read_results
 
 
-def ecgrepro(*arguments, **environment) -> subprocess.CompletedProcess:
+def ecgrepro(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "ecgrepro", *map(str, arguments)],
         capture_output=True,
         text=True,
+        cwd=cwd,
         env={**os.environ, **environment},
     )
 
@@ -55,33 +60,107 @@ def test_nothing_is_done_again_when_nothing_changed(smoke_run):
     assert before == after
 
 
+def numbers_of(run_dir: Path) -> dict[str, dict]:
+    """The results without the state of the checkout, which may change between two runs."""
+    found = {name: json.loads(text) for name, text in results_of(run_dir).items()}
+    for content in found.values():
+        content["provenance"] = {
+            key: value
+            for key, value in content["provenance"].items()
+            if key not in ("commit", "dirty")
+        }
+    return found
+
+
+def start(*arguments, **environment) -> psutil.Popen:
+    return psutil.Popen(
+        [sys.executable, "-m", "ecgrepro", *map(str, arguments)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def wait_until(condition, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(condition())
+
+
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def commands(processes: list[psutil.Process]) -> str:
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            found.append(" ".join(process.cmdline()))
+    return "\n".join(found)
+
+
+def ended(processes: list[psutil.Process]) -> bool:
+    return all(
+        not p.is_running() or p.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        for p in processes
+    )
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_in_the_same_results(smoke_run, tmp_path):
-    """Its cohorts are built anew too: two runs of the same profile give identical files."""
-    command = [sys.executable, "-m", "ecgrepro", "run", "--profile", "smoke", "--run-dir", tmp_path]
-    environment = {**os.environ, "ECGREPRO_CACHE": str(tmp_path / "cache")}
-    child = subprocess.Popen(
-        [*map(str, command), "--cores", "2"], env=environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and not list(
-        tmp_path.glob("notebooks/02_generators/*.ipynb")
-    ):
-        time.sleep(0.1)
-    for line in subprocess.run(
-        ["ps", "-eo", "pid,args"], capture_output=True, text=True
-    ).stdout.splitlines():
-        if str(tmp_path) in line:  # kernels and workers have sessions of their own
-            os.kill(int(line.split()[0]), signal.SIGKILL)
+    """Its cohorts are built anew too: two runs of the same profile give identical numbers."""
+    run_dir, cache = tmp_path / "a run", tmp_path / "cache"
+    command = ["run", "--profile", "smoke", "--run-dir", run_dir, "--cores", 2]
+    child = start(*command, ECGREPRO_CACHE=str(cache))
+    assert wait_until(
+        lambda: (
+            list(run_dir.glob("notebooks/01_data/*.ipynb")) and "ipykernel" in commands(tree(child))
+        ),
+        300,
+    )
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none starts another meanwhile
+        processes = tree(child)
+        found = commands(processes)
+        for process in processes:
+            process.send_signal(number)
+    for what in ("-m ecgrepro run", "-m snakemake", "-m ecgrepro page", "ipykernel"):
+        assert what in found
     child.wait()
-    done = {p: p.stat().st_mtime_ns for p in tmp_path.glob("notebooks/01_data/*.ipynb")}
-    assert done and not (tmp_path / "book").exists()
-    again = ecgrepro("run", "--profile", "smoke", "--run-dir", tmp_path, "--cores", 2,
-                     ECGREPRO_CACHE=environment["ECGREPRO_CACHE"])  # fmt: skip
+    assert wait_until(lambda: ended(processes), 20)
+    done = {p: p.stat().st_mtime_ns for p in run_dir.glob("notebooks/01_data/*.ipynb")}
+    assert done and not (run_dir / "book" / "index.html").exists()
+    again = ecgrepro(*command, ECGREPRO_CACHE=str(cache))
     assert again.returncode == 0, again.stderr
     assert {p: p.stat().st_mtime_ns for p in done} == done
-    assert results_of(tmp_path) == results_of(smoke_run)
+    assert numbers_of(run_dir) == numbers_of(smoke_run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_at_work(tmp_path, number):
+    run_dir = tmp_path / "run"
+    child = start("run", "--profile", "smoke", "--run-dir", run_dir, "--cores", 1,
+                  ECGREPRO_CACHE=str(tmp_path / "cache"))  # fmt: skip
+    assert wait_until(lambda: "ipykernel" in commands(tree(child)), 60)
+    processes = tree(child)
+    child.send_signal(number)
+    said = child.communicate(timeout=60)[1]
+    assert child.returncode == 1 and "interrupted; the same command goes on" in said
+    assert wait_until(lambda: ended(processes), 10)
+
+
+def test_a_dry_run_removes_nothing_and_makes_no_book(tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text((PROJECT / "profiles" / "smoke.yaml").read_text())
+    run_dir = tmp_path / "a run"
+    old = run_dir / "results" / "01_data" / "old.json"
+    command = ["run", "--profile", "mine.yaml", "--run-dir", "a run", "--", "-n"]
+    for _ in range(2):
+        done = ecgrepro(*command, cwd=tmp_path)
+        assert done.returncode == 0 and "ready" not in done.stdout, done.stderr
+        assert "01_data/ptb-xl" in done.stdout
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.write_text("{}")
+    assert old.exists()
 
 
 @pytest.fixture
@@ -166,16 +245,34 @@ def test_pages_that_the_profile_no_longer_has_are_removed(tmp_path, capsys):
     old.parent.mkdir(parents=True)
     old.write_text("{}")
     kept.write_text("{}")
+    mine = tmp_path / "notebooks" / "mine" / "notes.ipynb"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("{}")
     _remove_stale_pages(tmp_path, {"02_generators/ptb-xl-x"})
-    assert kept.exists() and not old.exists()
+    assert kept.exists() and mine.exists() and not old.exists()
     assert "the profile has no page 02_generators/ptb-xl-gan now" in capsys.readouterr().err
 
 
 def test_two_runs_in_one_folder_refuse_each_other(tmp_path):
-    import filelock
+    (tmp_path / MARKER).touch()
+    with (tmp_path / MARKER).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(EcgreproError, match="another run is at work"):
+            run_study("smoke", "simulated", directory=tmp_path)
 
-    with (
-        filelock.FileLock(tmp_path / ".lock"),
-        pytest.raises(EcgreproError, match="another run is at work"),
-    ):
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.ipynb").touch()
+    with pytest.raises(EcgreproError, match="files that are no run's"):
+        run_study("smoke", "simulated", directory=tmp_path)
+    for folder in (PROJECT, PROJECT.parent):
+        with pytest.raises(EcgreproError, match="holds the project itself"):
+            run_study("smoke", "simulated", directory=folder)
+    with pytest.raises(EcgreproError, match="files that are no run's"):
+        run_study("smoke", "simulated", directory=PROJECT / "notebooks")
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    (tmp_path / MARKER).write_text("quick on real data\n")
+    with pytest.raises(EcgreproError, match="quick on real data, not of smoke on simulated data"):
         run_study("smoke", "simulated", directory=tmp_path)

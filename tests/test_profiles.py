@@ -40,6 +40,22 @@ def write(tmp_path, content):
         ({"classifier": {"depth": 3}}, "classifier.depth: unknown key; allowed: widths"),
         ({"transfer": {"fractions": [1.5], "pretrain_updates": 1}}, "transfer.fractions.0"),
         ({"description": None}, "description"),
+        ({"name": "../mine"}, r"name: .*hyphens only.*given: '../mine'"),
+        ({"generators": {"simulator": {}}}, "simulator is not a generator .*allowed: diffwave"),
+        ({"generators": {"diffwave": {"p_mean": float("nan")}}}, "diffwave.p_mean: .*finite.*nan"),
+        ({"generators": {"diffwave": {"steps": True}}}, "diffwave.steps: must be a number"),
+        ({"generators": {"diffwave": {1: 2}}}, "diffwave, .*:\n  1: Keys should be strings"),
+        ({"classifier": {"weight_decay": float("inf")}}, "classifier.weight_decay: .*finite"),
+        ({"classifier": {"widths": ["16"]}}, r"classifier.widths.0: .*given: '16'"),
+        ({"classifier": {"class_weights": "no"}}, "class_weights: must be true or false"),
+        ({"seeds": [0, 1, 0]}, "seeds: .*twice"),
+        ({"seeds": [True]}, "seeds.0: must be a number"),
+        ({"resamples": "500"}, "resamples: must be a finite number .given: '500'"),
+        ({"augmentation": {"ratios": [1, 1.0]}}, "ratios: .*twice"),
+        ({"augmentation": {"ratios": [float("inf")]}}, "ratios.0: .*100"),
+        ({"transfer": {"fractions": [0, 1, 1], "pretrain_updates": 1}}, "fractions: .*twice"),
+        ({"real": {"real": {}}}, "real: .*cannot hold real"),
+        ({1: 2}, "1: Keys should be strings"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_named_with_what_is_allowed(tmp_path, smoke, change, said):
@@ -69,6 +85,16 @@ def test_what_is_not_a_profile_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(EcgreproError, match="mine.yaml"):
         load_profile(path)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(EcgreproError, match="mine.yaml is not text in UTF-8"):
+        load_profile(tmp_path / "mine.yaml")
+
+
+def test_an_integer_may_stand_for_a_number(tmp_path, smoke):
+    assert load_profile(write(tmp_path, {**smoke, "augmentation": {"ratios": [2]}}))
 
 
 def test_an_unknown_profile_lists_the_known():

@@ -47,18 +47,23 @@ def test_work_is_found_again_and_made_anew_when_something_changed(tmp_path):
 
 
 def test_interrupted_work_is_not_taken_for_finished_and_finds_its_checkpoint(tmp_path):
-    def fails(folder):
-        (folder / "checkpoint").write_text("half")
-        raise KeyboardInterrupt
+    def make(folder):
+        if not (folder / "checkpoint").exists():
+            (folder / "checkpoint").write_text("half")
+            raise KeyboardInterrupt
+        (folder / "done").write_text((folder / "checkpoint").read_text())
 
     with pytest.raises(KeyboardInterrupt):
-        artifact(tmp_path, "w", {}, "ecgrepro.rhythms", fails)
-    found = []
-    place = artifact(
-        tmp_path, "w", {}, "ecgrepro.rhythms",
-        lambda folder: found.append((folder / "checkpoint").read_text()),
-    )  # fmt: skip
-    assert found == ["half"] and place.is_dir() and not list(tmp_path.glob("*.partial"))
+        artifact(tmp_path, "w", {}, "ecgrepro.rhythms", make)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir() and path.suffix != ".partial"]
+    place = artifact(tmp_path, "w", {}, "ecgrepro.rhythms", make)
+    assert (place / "done").read_text() == "half" and not list(tmp_path.glob("*.partial"))
+
+
+def test_changing_how_work_is_done_makes_it_anew(tmp_path):
+    one = artifact(tmp_path, "w", {}, "ecgrepro.rhythms", lambda folder: None)
+    two = artifact(tmp_path, "w", {}, "ecgrepro.rhythms", lambda folder: (folder / "x").touch())
+    assert one != two
 
 
 def test_the_code_fingerprint_follows_imports():

@@ -7,10 +7,10 @@ from test_cohort import a_cohort
 
 from ecgrepro import EcgreproError
 from ecgrepro.results import COLUMNS, Result
-from ecgrepro.studies.augmentation import REAL, arm_results, arms, draw
+from ecgrepro.studies.augmentation import REAL, arm_results, arms, corrected, draw
 from ecgrepro.studies.claims import CLAIMS, INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, judge
 from ecgrepro.studies.run import Run
-from ecgrepro.studies.transfer import SCRATCH, pretrained_arm, share
+from ecgrepro.studies.transfer import ALL_REAL, SCRATCH, pretrained_arm, share
 
 
 @given(st.dictionaries(st.sampled_from(["SR", "AFIB", "SVT"]), st.integers(0, 9), min_size=1),
@@ -48,7 +48,7 @@ def test_arms_are_scored_alone_and_in_pairs():
     test = a_cohort(n=70)
     perfect = np.eye(7)[test.targets]
     by_arm = {REAL: np.stack([np.roll(perfect, 1, axis=1)] * 3), "better": np.stack([perfect] * 3)}
-    rows = arm_results(test, by_arm, REAL, resamples=100, dataset="test")
+    rows = corrected(arm_results(test, by_arm, REAL, resamples=100, dataset="test"))
     value = {(r.metric, r.arm, r.comparison, r.rhythm): r for r in rows}
     assert value["macro_f1", "better", "", ""].value == 1
     assert value["macro_f1", REAL, "", ""].value == 0
@@ -90,15 +90,19 @@ def test_without_results_every_claim_is_open():
 
 @pytest.mark.parametrize(
     ("frechet", "coverage", "expected"),
-    [(4.9, 0.61, SUPPORTED), (5.1, 0.61, NOT_SUPPORTED), (4.9, 0.59, NOT_SUPPORTED)],
-)
-def test_resemblance_is_measured_against_the_floor(frechet, coverage, expected):
+    [
+        (4.5, 0.7, SUPPORTED), (6.0, 0.7, NOT_SUPPORTED), (4.5, 0.5, NOT_SUPPORTED),
+        (4.9, 0.7, INCONCLUSIVE), (4.5, 0.61, INCONCLUSIVE),
+    ],
+)  # fmt: skip
+def test_resemblance_is_judged_by_intervals_against_the_floor(frechet, coverage, expected):
     keys = {"dataset": "ptb-xl", "generator": "diffwave"}
     rows = [
-        Result("frechet_distance", frechet, **keys), Result("coverage", coverage, **keys),
+        Result("frechet_distance", frechet, frechet - 0.2, frechet + 0.2, **keys),
+        Result("coverage", coverage, coverage - 0.05, coverage + 0.05, **keys),
         Result("frechet_distance", 1.0, comparison="floor", **keys),
         Result("coverage", 0.9, comparison="floor", **keys),
-    ]  # fmt: skip
+    ]
     assert verdict("C1", *(("03_closeness", row) for row in rows)) == expected
 
 
@@ -148,7 +152,25 @@ def test_the_best_generator_must_clear_the_next(vqvae, expected):
     assert verdict("C4", *rows, transfer(pretrained_arm("timevqvae"), vqvae, 0.1)) == expected
 
 
-@pytest.mark.parametrize(("low", "expected"), [(0.5, SUPPORTED), (0.88, NOT_SUPPORTED)])
-def test_close_to_real_is_within_five_points(low, expected):
-    rows = [transfer(SCRATCH, 0.9, 1.0), transfer(pretrained_arm("diffwave"), low, 0.0)]
-    assert verdict("C5", *rows) == expected
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-0.2, -0.1, SUPPORTED), (-0.04, 0.01, NOT_SUPPORTED), (-0.2, 0.0, INCONCLUSIVE)],
+)
+def test_close_to_real_is_within_five_points(low, high, expected):
+    def against_all_real(low, high, fraction):
+        return "05_transfer", Result(
+            "macro_f1", (low + high) / 2, low, high, dataset="ptb-xl", fraction=fraction,
+            arm=pretrained_arm("diffwave"), comparison=ALL_REAL,
+        )  # fmt: skip
+
+    rows = [against_all_real(-0.9, -0.8, 0.0), against_all_real(low, high, 0.1)]
+    assert verdict("C5", *rows, against_all_real(0.0, 0.1, 0.5)) == expected
+
+
+def test_differences_are_corrected_over_their_table():
+    rows = [
+        Result("macro_f1", 0.1, arm=arm, comparison=SCRATCH, fraction=f, p_value=p)
+        for arm, f, p in (("a", 0.1, 0.01), ("a", 1.0, 0.04), ("b", 0.1, 0.03))
+    ]
+    plain = Result("macro_f1", 0.5, arm="a")
+    assert [r.p_value for r in corrected([*rows, plain])] == pytest.approx([0.03, 0.06, 0.06, None])

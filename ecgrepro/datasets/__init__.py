@@ -1,5 +1,6 @@
 """Data sets: from WFDB recordings to a Cohort."""
 
+import numbers
 import os
 import re
 from pathlib import Path
@@ -58,16 +59,23 @@ def load_cohort(
     EcgreproError
         If the name, a setting or the root is wrong, or no record is usable.
     """
+    if not isinstance(labels, str):
+        raise EcgreproError(f"labels must be the name of a label map, not {labels!r}")
     classes(labels)
     check_settings(fs=fs, scale=scale)
-    reader, root, options, origin = _resolve(str(name), root, options)
+    if jobs is not None and (
+        not isinstance(jobs, numbers.Integral) or isinstance(jobs, bool) or jobs < 1
+    ):
+        raise EcgreproError(f"jobs must be a whole number of at least 1, or None, not {jobs!r}")
+    name = str(name)
+    reader, root, options, origin = _resolve(name, root, options)
     found = reader.inputs(root, **options)
     cohort = cached_cohort(
         str(root) if reader is folder else name,
         origin + found[0],
         lambda: reader.index(root, found, origin=origin, **options),
         reader=reader.__name__,
-        fs=fs,
+        fs=float(fs),  # 100 and 100.0 are one setting, so one cache
         scale=scale,
         jobs=jobs,
     )
@@ -82,6 +90,8 @@ def recordings_fingerprint(name: str, root: str | Path | None = None, **options)
 
 def _resolve(name: str, root, options: dict):
     """Reader module, root folder, the reader's own options, and origin."""
+    if root is not None and not isinstance(root, str | os.PathLike):
+        raise EcgreproError(f"root must be the path of a folder, not {root!r}")
     hospital = name.removeprefix(SIMULATED)
     if hospital not in READERS:
         return folder, _own_folder(name, root, options), {}, "real"

@@ -12,6 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,12 +29,13 @@ import platformdirs
 from tqdm import tqdm
 
 from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_digest
-from ecgrepro.datasets.wfdbfile import NO_UNIT, RecordError, read_header, read_record
+from ecgrepro.datasets.wfdbfile import MALFORMED, NO_UNIT, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError
 from ecgrepro.preprocess import SECONDS, preprocess
 from ecgrepro.provenance import code_fingerprint
 
 CHUNK = 32  # records per finished piece of work
+SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}  # by lower-case text
 
 
 @dataclass
@@ -54,7 +56,8 @@ class Index:
     dropped
         Rows ``(record_id, reason, detail)`` for records found but not usable.
     listed, missing
-        Records that the index lists (None if there is no such list) and that have no file here.
+        Records that the index lists and those of them that have no file here; None if there is no
+        such list.
     inputs
         Fingerprint of the index file and of the record files.
     """
@@ -67,7 +70,7 @@ class Index:
     facts: Callable[[list[str]], dict] | None = None
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
     listed: int | None = None
-    missing: int = 0
+    missing: int | None = None
 
 
 def cache_root() -> Path:
@@ -76,16 +79,23 @@ def cache_root() -> Path:
 
 
 def file_listing(root: Path, folder: str, endings: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Size and time (ns) of the files below ``root/folder``, by path relative to ``root``."""
+    """Size and time (ns) of the files below ``root/folder``, by path relative to ``root``.
+
+    Links to folders are not followed (they may lead back); a link to nothing is no file.
+    """
 
     def walk(directory: str) -> Iterator[tuple[str, tuple[int, int]]]:
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):
                     yield from walk(entry.path)
                 elif entry.name.endswith(endings):
-                    status = entry.stat()
-                    yield entry.path[cut:], (status.st_size, status.st_mtime_ns)
+                    try:
+                        status = entry.stat()
+                    except OSError:
+                        continue
+                    if stat.S_ISREG(status.st_mode):
+                        yield entry.path[cut:], (status.st_size, status.st_mtime_ns)
 
     cut = len(str(root)) + 1
     start = root / folder
@@ -98,6 +108,12 @@ def listing_fingerprint(listing: dict[str, tuple[int, int]], *more: bytes) -> st
     for part in more:
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
+
+
+def years(column: pd.Series) -> pd.Series:
+    """Ages as floats; what is no number, negative or infinite is missing."""
+    ages = pd.to_numeric(column, errors="coerce").astype(float)
+    return ages.where((ages >= 0) & (ages < np.inf))
 
 
 def hashed_fold(identifier: str, seed: int) -> int:
@@ -241,7 +257,10 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
 def _read_one(row: dict, root: Path, facts, fs: float, scale: str) -> tuple[np.ndarray, dict]:
     path = root / row["path"]
     header = read_header(path)
-    known = facts(header.comments) if facts else {}
+    try:
+        known = facts(header.comments) if facts else {}
+    except MALFORMED as error:
+        raise RecordError("unreadable", f"{path.name}.hea: {error}") from error
     record = read_record(header)
     if record.unit == NO_UNIT and scale == "mV":
         raise RecordError("no physical unit", f"{path.name}.hea: unit NU, millivolts are lost")
@@ -249,7 +268,10 @@ def _read_one(row: dict, root: Path, facts, fs: float, scale: str) -> tuple[np.n
         signal = preprocess(
             record.ecg, record.fs, fs=fs, scale=scale, filtered=record.unit == NO_UNIT
         )
-    except EcgreproError as error:
+        energy = np.einsum("ls,ls->l", signal, signal)
+        if not 0 < energy.min() <= energy.max() < np.inf:
+            raise EcgreproError("a lead without finite values other than zero")
+    except (EcgreproError, *MALFORMED) as error:
         raise RecordError("cannot be preprocessed", f"{path.name}.hea: {error}") from error
     return signal, {**known, "digest": record.digest}
 
@@ -288,22 +310,35 @@ def _nothing_usable(root: Path, reasons: Counter) -> str:
 
 
 def _duplicates(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict]]:
-    """Mark recordings stored twice, and put all patients of such a recording into one fold.
+    """Mark recordings stored twice, and put all patients whom they connect into one fold.
 
-    The records stay in, each under its own patient; ``duplicate_of`` names the first of its kind.
+    Patients A and B share a recording, B and C another: all three go to the fold of the first
+    record of any of them. The records stay in, each under its own patient; ``duplicate_of`` names
+    the first of its kind.
     """
     first = table.groupby("digest")["record_id"].transform("first")
     table = table.assign(duplicate_of=first.where(first != table["record_id"], ""))
-    found = []
+    found, joined_to = [], {}  # a forest: each patient that joined another's tree, and whose
+
+    def root(patient: str) -> str:
+        while patient in joined_to:
+            patient = joined_to[patient]
+        return patient
+
     for _, group in table[table["digest"].duplicated(keep=False)].groupby("digest", sort=False):
-        folds = table.loc[group.index, "fold"]
-        patients = group["patient_id"].unique()
-        found.append({"records": list(group["record_id"]), "patients": [str(p) for p in patients]})
-        if folds.nunique() > 1:
-            moved = table["patient_id"].isin(patients)
-            found[-1]["fold"] = int(folds.iloc[0])
-            table.loc[moved, "fold"] = folds.iloc[0]
-    return table, found
+        patients = group["patient_id"].unique().tolist()
+        found.append({"records": list(group["record_id"]), "patients": patients})
+        for patient in patients[1:]:
+            if (mine := root(patient)) != (first_one := root(patients[0])):
+                joined_to[mine] = first_one
+    trees = table["patient_id"].map(root)
+    joined = trees.isin({root(patient) for patient in joined_to})
+    folds = table["fold"].where(~joined, table.groupby(trees)["fold"].transform("first"))
+    moved = set(trees[folds != table["fold"]])
+    for group in found:
+        if root(group["patients"][0]) in moved:
+            group["fold"] = int(folds[table["patient_id"] == group["patients"][0]].iloc[0])
+    return table.assign(fold=folds), found
 
 
 def _report(index: Index, table: pd.DataFrame, dropped: list, duplicates: list) -> dict:

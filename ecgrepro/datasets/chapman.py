@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecgrepro.datasets.build import Index, file_listing, hashed_fold, listing_fingerprint
+from ecgrepro.datasets.build import SEX, Index, file_listing, hashed_fold, listing_fingerprint
 from ecgrepro.datasets.wfdbfile import RecordError
 from ecgrepro.errors import EcgreproError
 from ecgrepro.rhythms import SNOMED_RHYTHMS, shared_rhythm
@@ -19,7 +19,6 @@ LAST_CHAPMAN = 10646  # JS00001-JS10646 are Chapman-Shaoxing, later numbers Ning
 # A fold is a pure function of the record's name, so rhythms spread over the folds by chance; of
 # 1000 seeds this one leaves the rhythms of JS00001-JS01250 most evenly spread (least chi-square).
 FOLD_SEED = 568
-_SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}
 
 
 def expected() -> str:
@@ -64,7 +63,7 @@ def index(
         inputs=fingerprint,
         facts=facts,
         listed=listed and len(listed),
-        missing=len(listed - set(names)) if listed else 0,
+        missing=len(listed - set(names)) if listed else None,
     )
 
 
@@ -79,11 +78,10 @@ def facts(comments: list[str]) -> dict:
     if reason:
         raise RecordError(reason, f"#Dx: {fields['Dx'].strip()}")
     age = fields.get("Age", "").strip()
-    sex = fields.get("Sex", "").strip().lower()
     return {
         "rhythm": rhythm,
-        "age": float(age) if age.isdigit() else None,
-        "sex": _SEX.get(sex, ""),
+        "age": float(age) if re.fullmatch(r"[0-9]{1,3}", age) else None,
+        "sex": SEX.get(fields.get("Sex", "").strip().lower(), ""),
     }
 
 
@@ -97,5 +95,5 @@ def _published(root: Path, ningbo: bool) -> set[str] | None:
     sums = root / "SHA256SUMS.txt"
     if not sums.is_file():
         return None
-    names = re.findall(r"(JS\d+)\.hea", sums.read_text())
+    names = re.findall(r"(JS\d+)\.hea", sums.read_text(encoding="utf-8", errors="replace"))
     return {name for name in names if _wanted(name, ningbo)} or None

@@ -30,7 +30,10 @@ def describe_cohort(cohort: Cohort) -> dict:
 
 def describe_text(facts: dict) -> str:
     """The same for people."""
-    listed = "" if facts["listed"] is None else f" of {facts['listed']:,} listed"
+    if facts["listed"] is None:
+        listed = " (no list of all records here: missing ones unknown)"
+    else:
+        listed = f" of {facts['listed']:,} listed"
     lines = [
         f"{facts['name']}: {facts['found']:,} records found{listed}, "
         f"{facts['readable']:,} readable, {facts['kept']:,} kept of {facts['patients']:,} patients",

@@ -2,18 +2,28 @@
 
 ``labels.csv`` needs the columns ``record`` (path of the record below the folder, without
 extension) and ``rhythm`` (one of the seven codes; empty: left out). ``patient_id``, ``fold``
-(1-10), ``age`` and ``sex`` are optional; without folds, they come from a hash of the patient.
+(1-10), ``age`` and ``sex`` are optional; a record without a patient is its own; without folds,
+they come from a hash of the patient.
 """
 
+import csv
 from pathlib import Path
 
 import pandas as pd
 
-from ecgrepro.datasets.build import Index, file_listing, hashed_fold, listing_fingerprint
+from ecgrepro.datasets.build import (
+    SEX,
+    Index,
+    file_listing,
+    hashed_fold,
+    listing_fingerprint,
+    years,
+)
 from ecgrepro.errors import EcgreproError
 from ecgrepro.rhythms import RHYTHMS
 
 TABLE = "labels.csv"
+_COLUMNS = ("record", "rhythm", "patient_id", "fold", "age", "sex")  # the first two are needed
 
 
 def expected() -> str:
@@ -35,35 +45,27 @@ def inputs(root: Path) -> tuple[str, dict]:
 def index(root: Path, found: tuple[str, dict], *, origin: str = "real") -> Index:
     """Read ``labels.csv``; records that it names and that are not among ``found`` are missing."""
     path = root / TABLE
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise EcgreproError(f"cannot read {path}: {error}") from error
-    missing = [c for c in ("record", "rhythm") if c not in table.columns]
-    if missing:
-        raise EcgreproError(f"{path} lacks the columns {', '.join(missing)}")
-    if table["record"].duplicated().any():
-        twice = table.loc[table["record"].duplicated(), "record"].iloc[0]
-        raise EcgreproError(f"{path}: record {twice} stands there twice")
+    table = _read_table(path)
+    names = table["record"]
+    if names.duplicated().any():
+        raise EcgreproError(
+            f"{path}: record {names[names.duplicated()].iloc[0]} stands there twice"
+        )
     unknown = sorted(set(table["rhythm"]) - set(RHYTHMS) - {""})
     if unknown:
         raise EcgreproError(
             f"{path}: unknown rhythm {', '.join(map(repr, unknown))}; "
             f"the codes are {', '.join(RHYTHMS)} (empty: left out)"
         )
-    patient = table["patient_id"] if "patient_id" in table else table["record"]
-    names = table["record"].str.strip()
-    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
-        raise EcgreproError(f"{path}: record {outside[0]!r} lies outside the folder")
+    patient = table["patient_id"].mask(table["patient_id"] == "", names)
     records = pd.DataFrame(
         {
             "record_id": names,
             "patient_id": patient,
             "rhythm": table["rhythm"],
             "fold": _folds(table, patient, path),
-            "age": pd.to_numeric(table.get("age"), errors="coerce") if "age" in table else None,
-            "sex": table.get("sex", ""),
+            "age": years(table["age"]) if "age" in table else None,
+            "sex": table["sex"].str.lower().map(SEX).fillna("") if "sex" in table else "",
             "path": names,
         }
     )
@@ -79,6 +81,47 @@ def index(root: Path, found: tuple[str, dict], *, origin: str = "real") -> Index
         listed=len(table),
         missing=int((~here).sum()),
     )
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The table as text without outer blanks, records in one spelling, ``patient_id`` added."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise EcgreproError(f"cannot read {path}: {error}") from error
+    header = rows.pop(0)[1] if rows else []
+    missing = [c for c in _COLUMNS[:2] if c not in header]
+    if missing:
+        raise EcgreproError(f"{path} lacks the columns {', '.join(missing)}")
+    twice = [c for c in _COLUMNS if header.count(c) > 1]
+    if twice:
+        raise EcgreproError(f"{path} has two columns {twice[0]}")
+    for line, row in rows:
+        if len(row) > len(header):
+            raise EcgreproError(
+                f"{path}, line {line}: {len(row)} fields under {len(header)} columns "
+                "(quote a field that holds a comma)"
+            )
+        row += [""] * (len(header) - len(row))
+    table = pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
+    table["record"] = [
+        _record_name(name, f"{path}, line {line}")
+        for (line, _), name in zip(rows, table["record"], strict=True)
+    ]
+    return table if "patient_id" in table else table.assign(patient_id="")
+
+
+def _record_name(text: str, where: str) -> str:
+    """``a/ok`` for each way to write it: ``./a/ok``, ``a/ok.hea``."""
+    path = Path(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise EcgreproError(f"{where}: record {text!r} lies outside the folder")
+    name = path.as_posix().removesuffix(".hea")
+    if not path.name or not name:
+        raise EcgreproError(f"{where}: the record has no name")
+    return name
 
 
 def _folds(table: pd.DataFrame, patient: pd.Series, path: Path) -> pd.Series:

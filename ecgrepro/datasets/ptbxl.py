@@ -2,12 +2,13 @@
 
 import ast
 import json
+import numbers
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ecgrepro.datasets.build import Index, file_listing, listing_fingerprint
+from ecgrepro.datasets.build import Index, file_listing, listing_fingerprint, years
 from ecgrepro.errors import EcgreproError
 from ecgrepro.rhythms import PTBXL_RHYTHMS, shared_rhythm
 
@@ -29,7 +30,7 @@ def is_here(root: Path) -> bool:
 
 def inputs(root: Path, *, rate: int = 100) -> tuple[str, dict]:
     """Fingerprint of everything that the cohort depends on, and the listing of record files."""
-    if rate not in RATES:
+    if not isinstance(rate, numbers.Integral) or rate not in RATES:
         raise EcgreproError(f"PTB-XL is published at 100 and 500 Hz: rate cannot be {rate!r}")
     listing = file_listing(root, f"records{rate}", (".hea", ".dat"))
     return listing_fingerprint(listing, (root / TABLE).read_bytes(), str(rate).encode()), listing
@@ -39,19 +40,19 @@ def index(root: Path, found: tuple[str, dict], *, rate: int = 100, origin: str =
     """Read ``ptbxl_database.csv`` and see which of its records have files; ``found``: `inputs`."""
     fingerprint, listing = found
     table = _read_table(root / TABLE, RATES[rate])
-    path = table[RATES[rate]].str.strip()
+    path = table[RATES[rate]]
     here = (path + ".hea").isin(listing.keys()) | (path + ".dat").isin(listing.keys())
     rhythms = _rhythms(table.loc[here], root / TABLE)
     usable = rhythms["rhythm"].notna()
     found = table.loc[here][usable]
+    age = years(found["age"])
     records = pd.DataFrame(
         {
             "record_id": found["ecg_id"].astype(str),
-            "patient_id": found["patient_id"].astype(int).astype(str),
+            "patient_id": found["patient_id"].astype(str),
             "rhythm": rhythms.loc[usable, "rhythm"],
-            "fold": found["strat_fold"].astype(int),
-            # ages above 89 are published as 300
-            "age": found["age"].where(found["age"] <= 89, np.where(found["age"].isna(), None, 90)),
+            "fold": found["strat_fold"],
+            "age": age.mask(age > 89, 90),  # ages above 89 are published as 300
             "sex": found["sex"].map(_SEX).fillna(""),
             "path": path[here][usable],
         }
@@ -78,7 +79,11 @@ def index(root: Path, found: tuple[str, dict], *, rate: int = 100, origin: str =
 
 def _read_table(path: Path, filename_column: str) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, usecols=lambda name: name in (*_COLUMNS, filename_column))
+        table = pd.read_csv(
+            path,
+            usecols=lambda name: name in (*_COLUMNS, filename_column),
+            dtype={filename_column: str},
+        )
     except (OSError, ValueError) as error:
         raise EcgreproError(f"cannot read {path}: {error}") from error
     missing = [c for c in (*_COLUMNS, filename_column) if c not in table.columns]
@@ -88,14 +93,16 @@ def _read_table(path: Path, filename_column: str) -> pd.DataFrame:
             "get it again with `ecgrepro data download ptb-xl`"
         )
     for column in ("ecg_id", "patient_id", "strat_fold"):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        if numbers.isna().any():
-            line = int(np.flatnonzero(numbers.isna())[0]) + 2
+        values = pd.to_numeric(table[column], errors="coerce")
+        whole = (values % 1 == 0) & (values.abs() < 2**53)
+        if not whole.all():
+            at = int(np.flatnonzero(~whole)[0])
+            kind = "number" if np.isnan(values.iloc[at]) else "whole number"
             raise EcgreproError(
-                f"{path}, line {line}: {column} is not a number; "
+                f"{path}, line {at + 2}: {column} is not a {kind}; "
                 "get the file again with `ecgrepro data download ptb-xl`"
             )
-        table[column] = numbers
+        table[column] = values.astype("int64")
     folds = table["strat_fold"]
     if not folds.isin(range(1, 11)).all():
         raise EcgreproError(
@@ -104,7 +111,19 @@ def _read_table(path: Path, filename_column: str) -> pd.DataFrame:
     if table["ecg_id"].duplicated().any():
         twice = table.loc[table["ecg_id"].duplicated(), "ecg_id"].iloc[0]
         raise EcgreproError(f"{path}: ecg_id {twice} stands there twice")
+    table[filename_column] = table[filename_column].str.strip().replace("", np.nan)
+    _check_files(table.dropna(subset=filename_column), filename_column, path)
     return table
+
+
+def _check_files(table: pd.DataFrame, column: str, path: Path) -> None:
+    """Raise if no row names a file, or two rows name one."""
+    if not len(table):
+        raise EcgreproError(f"{path}: the column {column} is empty, so no record can be found")
+    twice = table.loc[table[column].duplicated(), column]
+    if len(twice):
+        first, second = table.loc[table[column] == twice.iloc[0], "ecg_id"].iloc[:2]
+        raise EcgreproError(f"{path}: ecg_id {first} and {second} both name {twice.iloc[0]}")
 
 
 def _rhythms(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -116,7 +135,7 @@ def _rhythms(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             found = [code for code in statements if code in PTBXL_RHYTHMS]
             if not isinstance(statements, dict):
                 raise ValueError("not a dictionary")
-        except (ValueError, SyntaxError, TypeError) as error:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             detail = f"{path.name}, ecg_id {ecg_id}: {json.dumps(str(text)[:60])} ({error})"
             rows.append((None, "unparsable scp_codes", detail))
             continue

@@ -5,7 +5,7 @@ records; test records are real. Per-record probabilities are kept, so that arms 
 pairs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ecgrepro.results import Result
 from ecgrepro.scores import MACRO_SCORES, scores
 from ecgrepro.studies.classifiers import test_probabilities
 from ecgrepro.studies.run import HOSPITALS, MERGED, Run
-from ecgrepro.studies.statistics import bootstrap_interval, compare_arms
+from ecgrepro.studies.statistics import bootstrap_interval, compare_arms, holm
 from ecgrepro.studies.synthesis import synthetic_pool
 
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -59,11 +59,17 @@ def training_set(run: Run, dataset: str, arm: Arm) -> Cohort:
 
 
 def draw(pool: Cohort, counts: dict[str, int], ratio: float) -> Cohort:
-    """The first ``ratio * count`` records of each rhythm, or all where the pool has fewer."""
+    """The first ``ratio * count`` records of each rhythm; a pool with fewer raises."""
     rhythm = pool.table["rhythm"].to_numpy()
-    chosen = [
-        np.flatnonzero(rhythm == code)[: round(ratio * count)] for code, count in counts.items()
-    ]
+    chosen = []
+    for code, count in counts.items():
+        wanted = round(ratio * count)
+        found = np.flatnonzero(rhythm == code)
+        if len(found) < wanted:
+            raise EcgreproError(
+                f"the pool {pool.name!r} has {len(found)} records of {code}, {wanted} are needed"
+            )
+        chosen.append(found[:wanted])
     which = np.sort(np.concatenate(chosen))
     if not len(which):
         raise EcgreproError(f"nothing to draw from the pool {pool.name!r} at ratio {ratio:g}")
@@ -92,29 +98,49 @@ def arm_results(
     keys
         Further keys of each result (dataset, scope, fraction, ...).
     """
-    patients = (test.table["source"] + "/" + test.table["patient_id"]).to_numpy()
-    settings = {"patients": patients, "resamples": resamples}
+    settings = {"patients": patients_of(test), "resamples": resamples}
     rows = []
     for arm, stack in by_arm.items():
         rows += _score_rows(test, stack, arm, settings, keys)
     if reference not in by_arm or len(by_arm) < 2:
         return rows
+    return rows + differences(test, by_arm, reference, settings, keys)
+
+
+def patients_of(test: Cohort) -> np.ndarray:
+    """Patient of each record, told apart between hospitals."""
+    return (test.table["source"] + "/" + test.table["patient_id"]).to_numpy()
+
+
+def differences(
+    test: Cohort, by_arm: dict[str, np.ndarray], reference: str, settings: dict, keys: dict
+) -> list[Result]:
+    """Each arm minus the reference arm, paired; p-values are not corrected yet (`corrected`)."""
+    rows = []
     for metric in COMPARED:
         compared = compare_arms(test.targets, by_arm, reference, metric, **settings)
-        for arm, (gain, p_value) in compared.items():
+        for arm, (gain, _) in compared.items():
+            against = {"arm": arm, "comparison": reference, "p_value": gain.p_value}
             rows.append(
-                Result(
-                    metric,
-                    gain.value,
-                    gain.low,
-                    gain.high,
-                    len(test),
-                    arm=arm,
-                    comparison=reference,
-                    p_value=p_value,
-                    **keys,
-                )
+                Result(metric, gain.value, gain.low, gain.high, len(test), **against, **keys)
             )
+    return rows
+
+
+def corrected(rows: list[Result]) -> list[Result]:
+    """The rows with p-values corrected by Holm's method.
+
+    A family is what stands in one table for one metric: all differences to the same arm on the
+    same test records.
+    """
+    families: dict[tuple, list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.p_value is not None:
+            families.setdefault((row.metric, row.comparison, row.scope), []).append(i)
+    rows = list(rows)
+    for members in families.values():
+        for i, p_value in zip(members, holm([rows[i].p_value for i in members]), strict=True):
+            rows[i] = replace(rows[i], p_value=float(p_value))
     return rows
 
 
@@ -148,4 +174,4 @@ def augmentation_results(run: Run, dataset: str) -> list[Result]:
             rows += arm_results(
                 test.select(mask), part, REAL, resamples=resamples, dataset=dataset, scope=hospital
             )
-    return rows
+    return corrected(rows)

@@ -1,6 +1,6 @@
 """The generators of a run and the synthetic records that they make."""
 
-import numpy as np
+import math
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
@@ -26,12 +26,15 @@ def trained_generator(run: Run, dataset: str, name: str) -> Generator:
 
 
 def synthetic_pool(run: Run, dataset: str, name: str) -> Cohort:
-    """Synthetic records of a generator, with rhythms about as in the training folds."""
+    """Synthetic records of a generator: of each rhythm enough for the largest ratio of the study.
+
+    Rhythms without a training record are left out.
+    """
     settings, pool = _settings(run, name), run.profile.pool
-    real = run.splits(dataset)["train"].counts()
+    largest = max(run.profile.augmentation.ratios)
     counts = {
-        rhythm: int(np.clip(count, pool.minimum, pool.maximum))
-        for rhythm, count in real.items()
+        rhythm: max(pool.minimum, math.ceil(largest * count))
+        for rhythm, count in run.splits(dataset)["train"].counts().items()
         if count
     }
 

@@ -5,12 +5,13 @@ import numpy as np
 from ecgrepro.classifier import Classifier
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
-from ecgrepro.studies.augmentation import arm_results
+from ecgrepro.studies.augmentation import arm_results, corrected, differences, patients_of
 from ecgrepro.studies.classifiers import test_probabilities
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
 SCRATCH = "from scratch"
+ALL_REAL = "from scratch on all real records"
 
 
 def pretrained_arm(generator: str) -> str:
@@ -74,22 +75,23 @@ def probabilities(run: Run, dataset: str, generator: str | None, fraction: float
 
 
 def transfer_results(run: Run, dataset: str) -> list[Result]:
-    """Scores of every arm at every share, and differences to the classifier from scratch."""
-    test = run.splits(dataset)["test"]
+    """Scores of every arm at every share, with differences to the classifier from scratch.
+
+    Where all real records are a share of the profile, every pre-trained arm is also compared with
+    the classifier from scratch on all of them.
+    """
+    test, resamples = run.splits(dataset)["test"], run.profile.resamples
+    scratch = {f: probabilities(run, dataset, None, f) for f in run.profile.transfer.fractions if f}
     rows = []
     for fraction in run.profile.transfer.fractions:
-        by_arm = {
+        tuned = {
             pretrained_arm(name): probabilities(run, dataset, name, fraction)
             for name in run.profile.generators
         }
-        if fraction > 0:
-            by_arm = {SCRATCH: probabilities(run, dataset, None, fraction), **by_arm}
-        rows += arm_results(
-            test,
-            by_arm,
-            SCRATCH,
-            resamples=run.profile.resamples,
-            dataset=dataset,
-            fraction=fraction,
-        )
-    return rows
+        by_arm = {SCRATCH: scratch[fraction], **tuned} if fraction else tuned
+        keys = {"dataset": dataset, "fraction": fraction}
+        rows += arm_results(test, by_arm, SCRATCH, resamples=resamples, **keys)
+        if fraction < 1 and 1 in scratch:
+            settings = {"patients": patients_of(test), "resamples": resamples}
+            rows += differences(test, {ALL_REAL: scratch[1], **tuned}, ALL_REAL, settings, keys)
+    return corrected(rows)
