@@ -22,14 +22,19 @@ def recordings() -> Path:
     pytest.skip(f"no real recordings under {tried}: set ECGREPRO_DATA to their root")
 
 
-@pytest.fixture(scope="session")
-def smoke_run() -> Path:
-    """The run of the smoke profile, brought up to date once for all test processes."""
+def update_smoke_run() -> Path:
+    """Bring the run of the smoke profile up to date; the test processes take turns."""
     directory = run_directory("smoke", "simulated")
     directory.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(directory / ".tests.lock"):
         run_study("smoke", "simulated", directory=directory, cores=2)
     return directory
+
+
+@pytest.fixture(scope="session")
+def smoke_run() -> Path:
+    """The folder of the smoke run."""
+    return update_smoke_run()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from conftest import update_smoke_run
 
 from ecgrepro import EcgreproError, notebooks
 from ecgrepro.notebooks import Page, execute, pages
@@ -53,7 +54,7 @@ def test_nothing_is_done_again_when_nothing_changed(smoke_run):
     before = {
         p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.suffix in (".ipynb", ".json")
     }
-    run_study("smoke", "simulated", directory=smoke_run)
+    update_smoke_run()
     after = {
         p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.suffix in (".ipynb", ".json")
     }
