@@ -4,7 +4,6 @@ import hashlib
 import sys
 from pathlib import Path
 
-from ecgrepro.datasets import READERS, recordings_fingerprint
 from ecgrepro.notebooks import find_page, pages, source_files
 from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT, versions
@@ -13,7 +12,11 @@ PROFILE, DATA, RUN = config["profile"], config["data"], Path(config["run_dir"])
 profile = load_profile(PROFILE, DATA)
 # `real` is merged already; nothing depends on the description
 SETTINGS = hashlib.sha256(profile.model_dump_json(exclude={"description", "real"}).encode()).hexdigest()
-INPUTS = [recordings_fingerprint(name) for name in READERS] if DATA == "real" else []
+INPUTS = []
+if DATA == "real":
+    from ecgrepro.datasets import READERS, recordings_fingerprint  # slow to import
+
+    INPUTS = [recordings_fingerprint(name) for name in READERS]
 PAGES = {page.name: page for page in pages(profile)}
 BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrepro" / "book.py"]
 BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() and "__pycache__" not in p.parts)

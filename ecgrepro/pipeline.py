@@ -17,7 +17,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ecgrepro.datasets import READERS, recordings_fingerprint
 from ecgrepro.errors import EcgreproError
 from ecgrepro.notebooks import SECTIONS, STATUS, find_page, pages, tell
 from ecgrepro.profiles import is_file_name, load_profile
@@ -65,6 +64,8 @@ def run_study(
         profile = str(Path(profile).absolute())  # the steps work in other folders
     settings = load_profile(profile, data)
     if data == "real":
+        from ecgrepro.datasets import READERS, recordings_fingerprint  # slow to import
+
         for name in READERS:
             recordings_fingerprint(name)
     run_dir = (directory or run_directory(profile, data)).absolute()
