@@ -1,4 +1,4 @@
-"""The command line: ``ecgrepro data ...`` and ``ecgrepro run``."""
+"""The command line: ``ecgrepro data ...``, ``run``, ``train`` and ``sample``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ecgrepro.cli_generators import register
 from ecgrepro.errors import EcgreproError
 
 app = typer.Typer(
@@ -71,6 +72,9 @@ def run(
     )
     if done:
         print(f"{'The page' if page else 'The book'} is ready: {done}")
+
+
+register(app)
 
 
 @app.command(hidden=True, name="page")

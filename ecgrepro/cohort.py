@@ -242,8 +242,12 @@ def record_digest(signal: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(signal, np.float32)).hexdigest()
 
 
-def fingerprint_of(digests: Sequence[str], table: pd.DataFrame) -> str:
+def fingerprint_of(digests: Iterable[str], table: pd.DataFrame) -> str:
     """The content fingerprint from digests of records that are known already."""
-    return hashlib.sha256(
-        "".join(digests).encode() + table.to_csv(index=False).encode()
-    ).hexdigest()
+    found = hashlib.sha256()
+    for digest in digests:
+        found.update(digest.encode())
+    for start in range(0, max(len(table), 1), 4096):  # so that a long table takes no more memory
+        part = table.iloc[start : start + 4096].to_csv(index=False, header=not start)
+        found.update(part.encode())
+    return found.hexdigest()

@@ -28,6 +28,7 @@ MERGED = {"merged": "both hospitals merged"}
 SECTIONS = {
     "01_data": "Data",
     "02_generators": "Generator",
+    "02_generators_compared": "Generators compared",
     "03_closeness": "Closeness",
     "04_augmentation": "Augmentation",
     "05_transfer": "Transfer",
@@ -70,10 +71,12 @@ def pages(profile: Profile) -> list[Page]:
     for hospital in HOSPITALS:
         for name in generators:
             add("02_generators", hospital, name, [f"01_data/{hospital}"])
+    made = {h: [f"02_generators/{h}-{g}" for g in generators] for h in HOSPITALS}
+    for hospital in HOSPITALS:
+        add("02_generators_compared", hospital, "", made[hospital])
     for hospital in HOSPITALS:
         for name in generators:
             add("03_closeness", hospital, name, [f"02_generators/{hospital}-{name}"])
-    made = {h: [f"02_generators/{h}-{g}" for g in generators] for h in HOSPITALS}
     for dataset in both:
         add("04_augmentation", dataset, "", made.get(dataset) or sum(made.values(), []))
     for hospital in HOSPITALS:

@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import LogLocator
 
 from ecgrepro.cohort import LEADS, UNITS
 from ecgrepro.errors import EcgreproError
@@ -131,10 +133,14 @@ def learning_curve(
     ylabel: str,
     title: str | None = None,
     ax: Axes | None = None,
+    *,
+    from_zero: bool = False,
+    logarithmic: bool = False,
 ) -> Axes:
     """Lines over training steps, fractions of data, ...
 
     ``curves`` maps a name to ``(x, y)`` or ``(x, y, low, high)``; the band is the interval.
+    ``from_zero``: the y axis starts at zero. ``logarithmic``: the x axis, marked at the values.
     """
     ax = _axes((6.4, 3.6), ax)
     for i, (name, (x, y, *band)) in enumerate(curves.items()):
@@ -144,6 +150,13 @@ def learning_curve(
         if band:
             ax.fill_between(x, *band, color=color, alpha=0.18, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
+    if from_zero:
+        ax.set_ylim(0, 1.1 * max(float(np.max(y)) for _, y, *_ in curves.values()) or 1)
+    if logarithmic:
+        ax.set_xscale("log")
+        marks = sorted({float(v) for x, *_ in curves.values() for v in x})
+        ax.set_xticks(marks, [f"{v:g}" for v in marks])
+        ax.minorticks_off()
     if len(curves) > 1:
         ax.legend()
     return ax
@@ -176,6 +189,121 @@ def intervals(
     return ax
 
 
+@_styled
+def grouped_boxes(
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    ylabel: str,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Distributions side by side: a group of boxes for each key, a colour for each name in it.
+
+    Boxes span the quartiles with the median, whiskers the 5th to the 95th percentile. Values that
+    are not finite are left out; a name without any other has no box. The first name, such as the
+    real records, is drawn dark.
+
+    Parameters
+    ----------
+    groups
+        ``{"SR": {"real": rates, "synthetic": rates}, ...}``, each an array of shape (n,).
+    """
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    ax = _axes((max(6.4, 0.9 * len(groups) + 0.22 * len(groups) * len(names)), 3.6), ax)
+    width = 0.8 / max(len(names), 1)
+    for i, name in enumerate(names):
+        color = _color(i)
+        for place, group in enumerate(groups.values()):
+            values = np.asarray(group.get(name, []), float)
+            values = values[np.isfinite(values)]
+            if not len(values):
+                continue
+            x = place + (i - (len(names) - 1) / 2) * width
+            low, first, median, third, high = np.percentile(values, [5, 25, 50, 75, 95])
+            ax.plot([x, x], [low, high], color=color, linewidth=1)
+            box = Rectangle((x - 0.4 * width, first), 0.8 * width, third - first)
+            box.set(color=color, alpha=0.45, linewidth=0)
+            ax.add_patch(box)
+            ax.plot(x + 0.4 * width * np.array([-1, 1]), [median, median], color=color, linewidth=2)
+    keys = [Patch(color=_color(i), alpha=0.6, label=name) for i, name in enumerate(names)]
+    ax.set(ylabel=ylabel, title=title or "", xlim=(-0.6, len(groups) - 0.4))
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.grid(axis="x", visible=False)
+    ax.legend(
+        handles=keys, ncols=min(len(names), 6), loc="lower left", bbox_to_anchor=(0, 1), fontsize=9
+    )
+    return ax
+
+
+@_styled
+def strip_grid(
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    fs: float,
+    units: str = "z",
+    lead: str = "II",
+    seconds: float = 5.0,
+) -> np.ndarray:
+    """One lead of many records on ECG paper: a row for each source, a column for each rhythm.
+
+    ``rows`` maps the text beside a row to records of shape (12, samples) by column; the first
+    ``seconds`` of each are shown. A record that is missing leaves its place empty. Returns the
+    axes, shape (rows, columns).
+    """
+    if lead not in LEADS:
+        raise EcgreproError(f"unknown lead {lead!r}: choose from {', '.join(LEADS)}")
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    width, height = seconds * MM_PER_SECOND + 9, 1.2 * ROW_MM
+    inches = ((width * len(columns) + 30) / INCH * 0.55, (height * len(rows) + 20) / INCH * 0.6)
+    figure, axes = plt.subplots(len(rows), len(columns), figsize=inches, squeeze=False)
+    for i, (name, row) in enumerate(rows.items()):
+        for j, column in enumerate(columns):
+            ax = _paper(width, height, axes[i, j])
+            if column in row:
+                trace = _record(row[column], units)[LEADS.index(lead)]
+                trace = trace[: round(seconds * fs)]
+                _trace(ax, trace, fs, units, 0.33 * height, slice(None), "")
+            if i == 0:
+                ax.set_title(column, fontsize=10)
+        axes[i, 0].text(-2, 0.5 * height, name, ha="right", va="center", fontsize=9, color=INK)
+    figure.supxlabel(f"lead {lead}, {LABELS[units]}", fontsize=7)
+    return axes
+
+
+@_styled
+def named_points(
+    points: Mapping[str, tuple[float | None, float | None]],
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A point with its name for each ``(x, y)``, on a logarithmic x axis: cost against quality.
+
+    Points without a number are left out; their names stand in the legend nevertheless.
+    """
+    ax = _axes((5.2, 3.6), ax)
+    for i, (name, (x, y)) in enumerate(points.items()):
+        there = x is not None and y is not None and np.isfinite([x, y]).all() and x > 0
+        label = name if there else f"{name} (no cost or no value)"
+        place = ([x], [y]) if there else ([], [])
+        ax.plot(*place, "o", markersize=8, color=PALETTE[i % len(PALETTE)], label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "", xscale="log")
+    ax.margins(0.15)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
+    ax.legend(fontsize=8)
+    return ax
+
+
+@_styled
+def note(text: str, ax: Axes | None = None) -> Axes:
+    """A line of text where a figure would be: why there is nothing to draw."""
+    ax = _axes((6.4, 0.8), ax)
+    ax.set_axis_off()
+    ax.text(0, 0.5, text, transform=ax.transAxes, va="center", color=INK)
+    return ax
+
+
 def _record(signal: np.ndarray, units: str) -> np.ndarray:
     if units not in UNITS:
         raise EcgreproError(f"unknown units {units!r}: choose one of {', '.join(map(repr, UNITS))}")
@@ -183,6 +311,11 @@ def _record(signal: np.ndarray, units: str) -> np.ndarray:
     if signal.ndim != 2 or len(signal) != len(LEADS):
         raise EcgreproError(f"a record on ECG paper has shape (12, samples), not {signal.shape}")
     return signal
+
+
+def _color(i: int) -> str:
+    """Dark for the first of several names, then the palette."""
+    return INK if i == 0 else PALETTE[(i - 1) % len(PALETTE)]
 
 
 def _axes(inches: tuple[float, float], ax: Axes | None) -> Axes:

@@ -27,7 +27,15 @@ from ecgrepro.rhythms import LABEL_MAPS
 
 FOLDER = PROJECT / "profiles"
 DATA = ("simulated", "real")
-GENERATORS = {"diffwave": "DiffWave"}  # those that the pages can show, with their titles
+GENERATORS = {  # with their titles, in the order of the pages
+    "diffwave": "DiffWave",
+    "timediffusion": "Time-Diffusion",
+    "timevqvae": "Time-VQVAE",
+    "unet": "U-Net diffusion (ours, not in the paper)",
+    "simulator": "Simulator (no learning, not in the paper)",
+}
+PAPERS_GENERATORS = ("diffwave", "timediffusion", "timevqvae")
+LEARNED = (*PAPERS_GENERATORS, "unet")  # the simulator knows, it does not learn
 
 
 def _unique(values: list) -> list:
@@ -78,6 +86,44 @@ class Pool(_Part):
     seed: Seed = 0
 
 
+class Published(_Part):
+    """A generator as it was published, beside the modern one: its training and its samples.
+
+    ``per_class`` records of each rhythm, drawn in ``sampling_steps`` steps.
+    """
+
+    steps: Count = 60
+    batch_size: Count = 8
+    per_class: Count = 1
+    sampling_steps: Annotated[int, Field(ge=1, le=200)] = 200
+
+
+class OneSeries(_Part):
+    """The procedure that is fitted to one record: epochs, and steps in each."""
+
+    epochs: Count = 20
+    steps: Count = 32
+
+
+class Quality(_Part):
+    """How generators are measured and compared on their pages.
+
+    Rhythm agreement is of the first ``per_class`` records of each rhythm. ``records`` are drawn,
+    in the real mix of rhythms, for each scale in ``guidance``, each number of sampler ``steps``,
+    and ancestral sampling in ``ancestral_steps``. Classifiers are trained on synthetic records
+    with the first ``seeds`` of the profile's seeds.
+    """
+
+    per_class: Count = 40
+    records: Annotated[int, Field(ge=10)] = 64
+    guidance: Annotated[list[Annotated[float, Field(ge=0, le=20)]], Unique] = [1, 2, 3]
+    steps: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Unique] = [5, 10, 20]
+    ancestral_steps: Annotated[int, Field(ge=2, le=1000)] = 200
+    seeds: Count = 1
+    published: Published = Published()
+    one_series: OneSeries = OneSeries()
+
+
 class Closeness(_Part):
     """Neighbours for precision, recall, density and coverage; half-samples for intervals."""
 
@@ -116,6 +162,7 @@ class Profile(_Part):
     classifier: ClassifierConfig
     generators: dict[Literal[tuple(GENERATORS)], dict] = Field(min_length=1)
     pool: Pool
+    quality: Quality = Quality()
     closeness: Closeness = Closeness()
     augmentation: Augmentation
     transfer: Transfer
@@ -127,17 +174,6 @@ class Profile(_Part):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             raise ValueError("lower-case letters, digits and hyphens only; it names a folder")
         return name
-
-    @field_validator("generators", mode="before")
-    @classmethod
-    def _shown(cls, generators: Any) -> Any:
-        for name in generators if isinstance(generators, dict) else ():
-            if name in SETTINGS and name not in GENERATORS:
-                raise ValueError(
-                    f"the {name} is not a generator of the study's pages yet; "
-                    f"allowed: {', '.join(GENERATORS)}"
-                )
-        return generators
 
     @field_validator("real")
     @classmethod

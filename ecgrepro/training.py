@@ -1,47 +1,61 @@
 """The training loop that every deep generator shares, over Lightning Fabric.
 
-The batch and all chance of step k come from a generator seeded with (seed, k), and a checkpoint
+The batch and all chance of step k come from generators seeded with (seed, k), and a checkpoint
 holds weights, averaged weights, optimizer and step. A training that was killed therefore ends, on
 a CPU with the same number of threads, in the same weights as one that was not.
 """
 
-import json
-import math
-import os
-import signal
-import threading
+import copy
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-from tqdm import tqdm
 
-from ecgrepro.errors import EcgreproError
+from ecgrepro.checkpoints import CHECKPOINT, CheckpointStore, Interrupts, end_by_signal
 from ecgrepro.generators.settings import TrainingSettings
+from ecgrepro.processes import Team, count_processes, launch, start_fabric, started_by_torchrun
+from ecgrepro.training_parts import (
+    Bar,
+    Guard,
+    MovingAverage,
+    State,
+    TensorBoardLog,
+    class_weights,
+    learning_rate,
+    make_optimizer,
+    own_chance,
+    passed,
+    progress,
+    seed_step,
+    step_generator,
+)
 
-CHECKPOINT = "checkpoint.safetensors"
-_BETAS = (0.9, 0.99)
+__all__ = ["CHECKPOINT", "choose_device", "step_generator", "train"]
+
 _HISTORY_POINTS = 100
+_VALIDATION = 2**40  # validation draws the chance of steps that no training reaches
 
 
 @dataclass
-class _State:
-    """What, beside tensors, a checkpoint holds."""
+class _Job:
+    """What `train` was called with."""
 
-    step: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)  # since the last history entry
-    smooth: float | None = None
-    lowest: float = math.inf
-    history: list[dict] = field(default_factory=list)
+    model: nn.Module
+    signals: Tensor
+    targets: Tensor
+    settings: TrainingSettings
+    seed: int
+    identity: dict
+    validation: tuple[Tensor, Tensor] | None
+    checkpoint_dir: str | Path | None
+    device: str
+    log_dir: str | Path | None
+    title: str
 
 
 def train(
@@ -55,94 +69,71 @@ def train(
     validation: tuple[Tensor, Tensor] | None = None,
     checkpoint_dir: str | Path | None = None,
     device: str = "auto",
+    devices: int | Literal["auto"] = "auto",
+    log_dir: str | Path | None = None,
     title: str = "training",
 ) -> tuple[nn.Module, list[dict]]:
     """Train ``model`` and return it with averaged weights, and the history.
 
+    Several processes divide the batch of each step between them and end, but for the noise that
+    each draws for its own part, where one process would. They are started here, also from a
+    notebook; a script that calls this needs ``if __name__ == "__main__":``.
+
     Parameters
     ----------
     model
-        A module whose forward is the loss: ``model(signals, targets, generator)`` -> scalar. All
-        its chance comes from ``generator``, on the model's device.
+        A module whose forward is the loss: ``model(signals, targets, generator)`` -> scalar, a
+        mean over records. Its chance comes from ``generator``, on the model's device, or from
+        torch's own generators (dropout), which are seeded for each step and put back at the end.
+        With ``settings.accumulate`` it draws anew for each micro-batch. For several processes it
+        must be picklable, and a step must reach every parameter that requires a gradient.
     signals, targets
         The training set, (records, leads, samples) float32 and (records,) int64. It is moved to
         the device as a whole.
     identity
         What the training is of (settings, data, architecture), JSON. A checkpoint of anything
-        else is refused.
+        else is refused. The number of processes is not part of it: a machine's fact.
     validation
-        Signals and targets for the loss of the averaged weights, with the same noise each time.
+        Signals and targets for the loss of the averaged weights, in eval mode and float32, with
+        the same noise each time.
     checkpoint_dir
         Where to keep ``checkpoint.safetensors``. If there is one, training continues from it.
         With it, SIGTERM and SIGINT write a checkpoint before they end the training.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, or one GPU: ``"cuda:1"``.
+    devices
+        Number of processes, one for each GPU. ``"auto"``: every visible GPU that the batch has
+        work for; one on a CPU. Ignored under torchrun, which has started them.
+    log_dir
+        Where to write scalars for TensorBoard: loss, validation_loss, learning_rate and
+        gradient_norm, about a hundred times. Needs the package tensorboard.
 
     Returns
     -------
     model, history
-        History entries have ``step``, ``loss`` (the mean since the entry before), ``seconds``
-        and, at some, ``validation_loss``.
+        The model is in eval mode; its parameters are averaged, its buffers (batch norm,
+        codebooks) those of the last step. History entries have ``step``, ``loss`` (the mean since
+        the entry before), ``seconds`` and, at some, ``validation_loss``.
 
     Raises
     ------
     EcgreproError
-        If the loss is not finite or explodes (nothing is saved then), or if the checkpoint is
-        damaged or of another training.
+        If the loss is not finite or explodes (nothing is saved then); if the checkpoint is
+        damaged, of another training or cannot be written; if ``devices`` are not to be had.
     """
-    accelerator = choose_device(device).type
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=settings.precision)
-    averaged = AveragedModel(model, multi_avg_fn=_average(settings.ema)).to(fabric.device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        betas=_BETAS,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-    model, optimizer = fabric.setup(model, optimizer)
-    signals, targets = signals.to(fabric.device), targets.to(fabric.device)
-    weights = class_weights(targets, settings.balance)
-    state, store = _State(), None
-    if checkpoint_dir is not None:
-        store = CheckpointStore(Path(checkpoint_dir), identity)
-        state = store.restore(model, averaged, optimizer) or state
-
-    every = max(1, settings.steps // _HISTORY_POINTS)
-    marks = _validation_steps(settings) if validation else set()
-    began, saved = time.monotonic() - state.seconds, time.monotonic()
-    bar = tqdm(total=settings.steps, initial=state.step, desc=title, unit="step", disable=None)
-    with bar, _Interrupts(enabled=store is not None) as interrupts:
-        while (part := progress(settings, state.step, state.seconds)) < 1:
-            rate = learning_rate(settings, part)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            chance = step_generator(seed, state.step, fabric.device)
-            chosen = torch.multinomial(
-                weights, settings.batch_size, replacement=True, generator=chance
-            )
-            loss = model(signals[chosen], targets[chosen], chance)
-            _guard(state, loss.item(), rate)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            norm = fabric.clip_gradients(
-                model, optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-            )
-            _guard_gradient(state, norm.item(), rate)
-            optimizer.step()
-            averaged.update_parameters(model.module)
-            state.step += 1
-            state.seconds = time.monotonic() - began
-            over = progress(settings, state.step, state.seconds) >= 1
-            if state.step % every == 0 or state.step in marks or over:
-                check = validation if state.step in marks or over else None
-                entry = _record(state, averaged, check, seed)
-                bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
-            bar.update()
-            due = time.monotonic() - saved >= 60 * settings.checkpoint_minutes
-            if store and (due or over or interrupts.received):
-                store.save(state, model, averaged, optimizer)
-                saved = time.monotonic()
-                interrupts.end_if_received()
-    return averaged.module, state.history
+    place = choose_device(device)
+    count = count_processes(place, devices, most=settings.batch_size // settings.accumulate)
+    job = _Job(
+        model, signals, targets, settings, seed, identity, validation, checkpoint_dir, str(place),
+        log_dir, title,
+    )  # fmt: skip
+    if count == 1 or started_by_torchrun():
+        return _train_here(job, count)
+    saves = checkpoint_dir is not None
+    tensors, history = launch(_train_here, job, count, count=count, hold_signals=saves)
+    trained = copy.deepcopy(model).to(place).eval()
+    trained.load_state_dict(tensors)
+    return trained, history
 
 
 def choose_device(device: str) -> torch.device:
@@ -152,185 +143,157 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def progress(settings: TrainingSettings, step: int, seconds: float) -> float:
-    """The part of the budget that is used, 1 at its end."""
-    part = step / settings.steps
-    if settings.minutes is not None:
-        part = max(part, seconds / (60 * settings.minutes))
-    return part
+def _train_here(job: _Job, count: int) -> tuple[nn.Module, list[dict]]:
+    """Train in this process, one of ``count``."""
+    fabric = start_fabric(torch.device(job.device), count, job.settings.precision)
+    return _Training(job, fabric).run()
 
 
-def learning_rate(settings: TrainingSettings, part: float) -> float:
-    """Linear warm-up, then half a cosine to 0, by the ``part`` of the budget that is used."""
-    warm = (part + 1 / settings.steps) / settings.warmup if settings.warmup else 1.0
-    return settings.learning_rate * min(1.0, warm) * (1 + math.cos(math.pi * part)) / 2
+class _Training:
+    """One training in one of its processes: `run` is the loop, the rest is what a step is of."""
 
+    def __init__(self, job: _Job, fabric: Fabric):
+        self.job, self.settings, self.fabric = job, job.settings, fabric
+        self.team, self.device = Team(fabric), fabric.device
+        self.network = job.model.to(self.device)
+        self.average = MovingAverage(self.network, self.settings.ema)
+        if self.settings.compile and self.device.type == "cuda":
+            self.network.compile()  # in place: the names of its weights stay
+        optimizer = make_optimizer(self.network, self.settings)
+        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        self.signals, self.targets = job.signals.to(self.device), job.targets.to(self.device)
+        self.weights = class_weights(self.targets, self.settings.balance)
+        self.state, self.store = State(), None
+        if job.checkpoint_dir is not None:
+            self.store = CheckpointStore(Path(job.checkpoint_dir), job.identity)
+            self._restore()
+        self.guard = Guard(self.state, every=32 if self.device.type == "cuda" else 1)
 
-def class_weights(targets: Tensor, balance: float) -> Tensor:
-    """Sampling weight of each record, (records,): n ** -balance in a class of n records."""
-    counts = torch.bincount(targets).float()
-    return counts[targets] ** -balance
+    def run(self) -> tuple[nn.Module, list[dict]]:
+        """Train to the end of the budget; the averaged model and the history."""
+        settings, state, first = self.settings, self.state, self.team.rank == 0
+        began, saved = time.monotonic() - state.seconds, time.monotonic()
+        with (
+            own_chance(self.device),
+            Bar(self.job.title, self._progress(), show=first) as bar,
+            Interrupts(enabled=self.store is not None) as interrupts,
+            TensorBoardLog(self.job.log_dir if first else None, state.step) as log,
+        ):
+            while (part := self._progress()) < 1:
+                rate = learning_rate(settings, part)
+                self._step(rate)
+                state.step += 1
+                # The first process has the clock and the signals: all must end at one step.
+                state.seconds, received = self.team.agree(
+                    time.monotonic() - began, interrupts.received or 0
+                )
+                now = self._progress()
+                over = now >= 1
+                check = over or passed(settings.validations, part, now)
+                if check or passed(_HISTORY_POINTS, part, now):
+                    log.write(self._record(validate=check), rate, self.guard.norm)
+                bar.show(now, state)
+                due = time.monotonic() - saved >= 60 * settings.checkpoint_minutes
+                if self.store and (due or over or received):
+                    self._save()
+                    saved = time.monotonic()
+                if received:
+                    end_by_signal(int(received))
+        self.average.copy_buffers()
+        return self.average.module, state.history
 
+    def _progress(self) -> float:
+        return progress(self.settings, self.state.step, self.state.seconds)
 
-def step_generator(seed: int, step: int, device: torch.device | str) -> torch.Generator:
-    """The generator of one training step: the same for the same (seed, step)."""
-    mixed = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
-    return torch.Generator(device).manual_seed(mixed)
+    def _step(self, rate: float) -> None:
+        """One update of the weights, unless loss or gradient are beyond use."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        chosen, chance = self._batch()
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        parts = chosen.tensor_split(self.settings.accumulate)
+        for i, part in enumerate(parts, 1):
+            with self.fabric.no_backward_sync(self.model, enabled=i < len(parts)):
+                loss = self.model(self.signals[part], self.targets[part], chance)
+                # Processes are averaged, micro-batches added: together, the mean over the batch.
+                loss = loss * (len(part) * self.team.size / self.settings.batch_size)
+                self.fabric.backward(loss)
+            total += loss.detach()
+        norm = self.fabric.clip_gradients(
+            self.model,
+            self.optimizer,
+            max_norm=self.settings.clip_norm,
+            error_if_nonfinite=False,
+        )
+        self.guard.note(self.state.step, rate, self.team.mean(total), norm)
+        self.optimizer.step()
+        self.average.update(self.state.step)
 
+    def _batch(self) -> tuple[Tensor, torch.Generator]:
+        """Indices of this process's part of the step's batch, and the generator for its noise."""
+        seed, step, rank = self.job.seed, self.state.step, self.team.rank
+        chance = seed_step(seed, step, self.device)
+        chosen = torch.multinomial(
+            self.weights, self.settings.batch_size, replacement=True, generator=chance
+        )
+        if self.team.size > 1:
+            chosen = chosen.tensor_split(self.team.size)[rank]
+        return chosen, seed_step(seed, step, self.device, rank) if rank else chance
 
-def _average(decay: float) -> Callable:
-    """Exponential moving average of weights that forgets the random start quickly."""
+    def _record(self, *, validate: bool) -> dict:
+        """Append the mean loss since the last entry, and the validation loss, to the history."""
+        self.guard.check()
+        state = self.state
+        entry = {
+            "step": state.step,
+            "loss": float(np.mean(state.losses)),
+            "seconds": round(state.seconds, 3),
+        }
+        if validate and self.job.validation is not None and self.team.rank == 0:
+            entry["validation_loss"] = self._validation_loss(*self.job.validation)
+        state.losses.clear()
+        state.history.append(entry)
+        return entry
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        now = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averaged, current, 1 - now)
-
-    return update
-
-
-def _validation_steps(settings: TrainingSettings) -> set[int]:
-    n = settings.validations
-    return {settings.steps * (i + 1) // n for i in range(n)} if n else set()
-
-
-def _guard(state: _State, loss: float, rate: float) -> None:
-    """Follow the loss; raise where it is not finite or ten times its best."""
-    smooth = loss if state.smooth is None else 0.95 * state.smooth + 0.05 * loss
-    if not math.isfinite(loss) or (state.step > 20 and smooth > 10 * state.lowest):
-        raise _diverged(state, f"loss {loss:.4g}", rate)
-    state.smooth, state.lowest = smooth, min(state.lowest, smooth)
-    state.losses.append(loss)
-
-
-def _guard_gradient(state: _State, norm: float, rate: float) -> None:
-    """Raise before a gradient that is not finite reaches the weights."""
-    if not math.isfinite(norm):
-        raise _diverged(state, f"gradient norm {norm}", rate)
-
-
-def _diverged(state: _State, what: str, rate: float) -> EcgreproError:
-    return EcgreproError(
-        f"training diverged at step {state.step}: {what}, learning rate {rate:.3g}; these weights "
-        "are not saved. Lower learning_rate, or check the training data for outliers"
-    )
-
-
-@torch.no_grad()
-def _record(
-    state: _State, averaged: AveragedModel, validation: tuple[Tensor, Tensor] | None, seed: int
-) -> dict:
-    """Append the mean loss since the last entry, and the validation loss, to the history."""
-    entry = {
-        "step": state.step,
-        "loss": float(np.mean(state.losses)),
-        "seconds": round(state.seconds, 3),
-    }
-    if validation is not None:
-        device = next(averaged.parameters()).device
+    @torch.no_grad()
+    def _validation_loss(self, signals: Tensor, targets: Tensor) -> float:
+        self.average.copy_buffers()
         total = 0.0
-        parts = list(zip(*(t.split(64) for t in validation), strict=True))
-        for i, (signals, targets) in enumerate(parts):
-            chance = step_generator(seed, 2**40 + i, device)
-            loss = averaged.module(signals.to(device), targets.to(device), chance)
-            total += loss.item() * len(signals)
-        entry["validation_loss"] = total / len(validation[0])
-    state.losses.clear()
-    state.history.append(entry)
-    return entry
+        for i, (x, y) in enumerate(zip(signals.split(64), targets.split(64), strict=True)):
+            chance = seed_step(self.job.seed, _VALIDATION + i, self.device)
+            loss = self.average.module(x.to(self.device), y.to(self.device), chance)
+            total += loss.item() * len(x)
+        return total / len(signals)
 
-
-class CheckpointStore:
-    """One checkpoint file, replaced as a whole: tensors, and facts in its JSON header."""
-
-    def __init__(self, directory: Path, identity: dict):
-        self.path = directory / CHECKPOINT
-        self.identity = json.dumps(identity, sort_keys=True)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            for stale in directory.glob(f"{CHECKPOINT}.partial-*"):
-                stale.unlink(missing_ok=True)
-        except OSError as error:
-            raise EcgreproError(f"cannot keep checkpoints in {directory}: {error}") from error
-
-    def save(self, state: _State, model, averaged: AveragedModel, optimizer) -> None:
-        """Write everything that the next step depends on."""
-        tensors = {f"model.{k}": v for k, v in model.module.state_dict().items()}
-        tensors |= {f"averaged.{k}": v for k, v in averaged.state_dict().items()}
-        for index, slots in optimizer.state_dict()["state"].items():
+    def _save(self) -> None:
+        """Write everything that the next step depends on, if it is fit to be kept."""
+        self.guard.check()
+        if self.team.rank:
+            return
+        self.average.copy_buffers()
+        tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"averaged.{k}": v for k, v in self.average.module.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
-        tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        facts = {"identity": self.identity, "state": json.dumps(vars(state))}
-        partial = self.path.with_name(f"{CHECKPOINT}.partial-{os.getpid()}")
-        try:
-            save_file(tensors, partial, metadata=facts)
-            partial.replace(self.path)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise EcgreproError(f"cannot write the checkpoint {self.path}: {error}") from error
+        self.store.save(vars(self.state), tensors)
 
-    def restore(self, model, averaged: AveragedModel, optimizer) -> _State | None:
-        """Load the checkpoint into the three, if there is one."""
-        if not self.path.exists():
-            return None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = file.metadata()
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise EcgreproError(
-                f"{self.path} is not a readable checkpoint ({error}); delete it to start anew"
-            ) from error
-        if facts.get("identity") != self.identity:
-            raise EcgreproError(
-                f"{self.path} belongs to another training ({_difference(facts, self.identity)}); "
-                "delete it to start anew, or choose another checkpoint directory"
-            )
-        model.module.load_state_dict(_under("model.", tensors))
-        averaged.load_state_dict(_under("averaged.", tensors))
+    def _restore(self) -> None:
+        """Take over the checkpoint, if there is one."""
+        found = self.store.restore()
+        if found is None:
+            return
+        state, tensors = found
+        self.network.load_state_dict(_under("model.", tensors))
+        self.average.module.load_state_dict(_under("averaged.", tensors))
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in _under("optimizer.", tensors).items():
             index, name = key.split(".", 1)
             slots.setdefault(int(index), {})[name] = value
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        return _State(**json.loads(facts["state"]))
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.state = State(**state)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _difference(facts: dict, identity: str) -> str:
-    theirs, ours = json.loads(facts.get("identity") or "{}"), json.loads(identity)
-    keys = [k for k in sorted(theirs | ours) if theirs.get(k) != ours.get(k)]
-    return "other " + ", ".join(keys)
-
-
-class _Interrupts:
-    """Notes SIGTERM and SIGINT while it is entered, so that a step is never cut in two."""
-
-    def __init__(self, *, enabled: bool):
-        main = threading.current_thread() is threading.main_thread()
-        self.enabled = enabled and main
-        self.received: int | None = None
-
-    def __enter__(self):
-        if self.enabled:
-            signals = (signal.SIGTERM, signal.SIGINT)
-            self.before = {s: signal.signal(s, self._note) for s in signals}
-        return self
-
-    def __exit__(self, *_):
-        if self.enabled:
-            for number, handler in self.before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, _frame) -> None:
-        self.received = number
-
-    def end_if_received(self) -> None:
-        """End as the signal would have done."""
-        if self.received == signal.SIGINT:
-            raise KeyboardInterrupt
-        if self.received is not None:
-            raise SystemExit(128 + self.received)

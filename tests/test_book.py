@@ -23,6 +23,7 @@ from ecgrepro.errors import EcgreproError
 SECTIONS = {
     "01_data": ["chapman", "ptb-xl"],
     "02_generators": ["chapman-diffwave", "ptb-xl-diffwave"],
+    "02_generators_compared": ["chapman", "ptb-xl"],
     "03_closeness": ["chapman-diffwave", "ptb-xl-diffwave"],
     "04_augmentation": ["chapman", "merged", "ptb-xl"],
     "05_transfer": ["chapman", "ptb-xl"],
@@ -139,7 +140,7 @@ class TestStage:
         toc = yaml.safe_load((source / "_toc.yml").read_text())
         chapters = [c for part in toc["parts"] for c in part["chapters"]]
         files = [f["file"] for c in chapters for f in (c, *c.get("sections", []))]
-        assert len(files) == 12 + 11  # chapters, and the pages of the five sections with several
+        assert len(files) == 13 + 13  # chapters, and the pages of the six sections with several
         for file in files:
             assert any((source / f"{file}{suffix}").is_file() for suffix in (".md", ".ipynb")), file
 

@@ -49,6 +49,19 @@ def test_pages_come_after_what_they_build_on():
         seen.add(page.name)
 
 
+def test_the_comparison_comes_after_every_generator():
+    profile = load_profile("smoke")
+    after = find_page(profile, "02_generators_compared/chapman").after
+    assert after == tuple(f"02_generators/chapman-{name}" for name in profile.generators)
+
+
+def test_a_page_says_what_is_not_in_the_paper():
+    titles = {page.name: page.title for page in pages(load_profile("smoke"))}
+    assert titles["02_generators/chapman-diffwave"] == "Generator: DiffWave on Chapman"
+    assert "not in the paper" in titles["03_closeness/ptb-xl-unet"]
+    assert titles["02_generators_compared/ptb-xl"] == "Generators compared: PTB-XL"
+
+
 def test_a_page_depends_on_what_it_imports_and_on_nothing_else():
     profile = load_profile("smoke")
 

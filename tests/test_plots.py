@@ -1,3 +1,5 @@
+import io
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -9,7 +11,20 @@ from matplotlib.colors import to_rgb
 
 from ecgrepro.cohort import LEADS
 from ecgrepro.errors import EcgreproError
-from ecgrepro.plots import PALETTE, STYLE, ecg_paper, ecg_strips, intervals, learning_curve
+from ecgrepro.plots import (
+    INK,
+    PALETTE,
+    STYLE,
+    ecg_paper,
+    ecg_strips,
+    grouped_boxes,
+    intervals,
+    learning_curve,
+    named_points,
+    note,
+    strip_grid,
+)
+from ecgrepro.report import picture
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +100,57 @@ def test_intervals_that_include_the_reference_are_hollow():
     assert [p.get_markerfacecolor() for p in points] == [PALETTE[0], "white"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["gain", "nothing"]
     assert ax.yaxis_inverted()
+
+
+def test_a_curve_may_start_at_zero_and_be_marked_at_its_values():
+    ax = learning_curve({"a": ([4, 16], [3.0, 2.0])}, "x", "y", from_zero=True, logarithmic=True)
+    assert ax.get_ylim() == pytest.approx((0, 3.3))
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["4", "16"] and ax.get_xscale() == "log"
+
+
+def test_boxes_stand_in_groups_and_span_the_quartiles():
+    values = np.r_[np.arange(101.0), np.nan]
+    ax = grouped_boxes({"SR": {"real": values, "made": values + 50}, "SB": {"real": []}}, "bpm")
+    assert len(ax.patches) == 2 and len(ax.lines) == 4
+    first, second = ax.patches
+    assert (first.get_y(), first.get_height()) == pytest.approx((25, 50))
+    assert to_rgb(first.get_facecolor()[:3]) == to_rgb(INK)
+    assert first.get_x() < 0 < second.get_x() + second.get_width()
+    assert ax.lines[0].get_ydata().tolist() == pytest.approx([5, 95])
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["real", "made"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["SR", "SB"]
+
+
+def test_a_grid_of_strips_has_a_row_per_source_and_a_column_per_rhythm():
+    rows = {"real": {"SR": ramp(), "SB": ramp()}, "made": {"SB": 2 * ramp()}}
+    axes = strip_grid(rows, 100, seconds=3)
+    assert axes.shape == (2, 2)
+    assert [len(traces(ax)) for ax in axes.flat] == [1, 1, 0, 1]
+    assert len(traces(axes[0, 0])[0].get_xdata()) == 300
+    assert [ax.get_title("left") for ax in axes[0]] == ["SR", "SB"]
+    assert "lead II" in axes[0, 0].figure.get_supxlabel()
+    with pytest.raises(EcgreproError, match="unknown lead 'V9'"):
+        strip_grid(rows, 100, lead="V9")
+
+
+def test_points_without_a_number_are_named_all_the_same():
+    ax = named_points({"a": (10.0, 1.0), "b": (0.0, 1.0), "c": (1.0, None)}, "cost", "quality")
+    assert [len(line.get_xdata()) for line in ax.lines] == [1, 0, 0]
+    names = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert names[0] == "a" and all("no cost" in name for name in names[1:])
+
+
+def test_a_note_stands_in_for_a_figure():
+    assert note("nothing to draw").texts[0].get_text() == "nothing to draw"
+
+
+def test_a_picture_is_a_small_png_of_its_figure():
+    figure = ecg_paper(ramp(), 100).figure
+    shown = picture(figure, dpi=50)
+    pixels = plt.imread(io.BytesIO(shown.data), format="png")
+    assert pixels.shape[1] == pytest.approx(50 * figure.get_figwidth(), abs=1)
+    assert len(np.unique(pixels[..., :3].reshape(-1, 3), axis=0)) <= 32
+    assert not plt.fignum_exists(figure.number)
 
 
 def test_the_palette_is_that_of_the_style_and_readable_on_white():

@@ -2,7 +2,15 @@ import pytest
 import yaml
 
 from ecgrepro import EcgreproError
-from ecgrepro.profiles import FOLDER, load_profile, profile_names
+from ecgrepro.generators.settings import SETTINGS
+from ecgrepro.profiles import (
+    FOLDER,
+    GENERATORS,
+    LEARNED,
+    PAPERS_GENERATORS,
+    load_profile,
+    profile_names,
+)
 
 
 @pytest.fixture
@@ -41,7 +49,17 @@ def write(tmp_path, content):
         ({"transfer": {"fractions": [1.5], "pretrain_updates": 1}}, "transfer.fractions.0"),
         ({"description": None}, "description"),
         ({"name": "../mine"}, r"name: .*hyphens only.*given: '../mine'"),
-        ({"generators": {"simulator": {}}}, "simulator is not a generator .*allowed: diffwave"),
+        ({"generators": {"unet": {"widths": [0]}}}, "unet, .*:\n  widths.0: .*given: 0"),
+        ({"generators": {"simulator": {"steps": 3}}}, "simulator, .*:\n  steps: unknown key; .*hospital"),
+        ({"generators": {"timevqvae": {"prior": {"x": 1}}}}, "prior.x: unknown key; allowed: st"),
+        ({"quality": {"record": 20}}, "quality.record: unknown key; allowed: per_class, records"),
+        ({"quality": {"records": 9}}, "quality.records: .*10 .given: 9"),
+        ({"quality": {"guidance": [1, -2]}}, "quality.guidance.1: .*given: -2"),
+        ({"quality": {"guidance": [1, 1.0]}}, "quality.guidance: .*twice"),
+        ({"quality": {"steps": [0]}}, "quality.steps.0: .*given: 0"),
+        ({"quality": {"ancestral_steps": 1}}, "quality.ancestral_steps: .*given: 1"),
+        ({"quality": {"published": {"minutes": 1}}}, "published.minutes: unknown key; allowed: st"),
+        ({"quality": {"published": {"sampling_steps": 201}}}, "published.sampling_steps: .*201"),
         ({"generators": {"diffwave": {"p_mean": float("nan")}}}, "diffwave.p_mean: .*finite.*nan"),
         ({"generators": {"diffwave": {"steps": True}}}, "diffwave.steps: must be a number"),
         ({"generators": {"diffwave": {1: 2}}}, "diffwave, .*:\n  1: Keys should be strings"),
@@ -95,6 +113,15 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 
 def test_an_integer_may_stand_for_a_number(tmp_path, smoke):
     assert load_profile(write(tmp_path, {**smoke, "augmentation": {"ratios": [2]}}))
+
+
+def test_every_generator_has_a_title_and_is_in_every_profile():
+    assert set(GENERATORS) == set(SETTINGS)
+    assert set(PAPERS_GENERATORS) < set(LEARNED) < set(GENERATORS)
+    for name, title in GENERATORS.items():
+        assert (name in PAPERS_GENERATORS) != ("not in the paper" in title)
+    for name in profile_names():
+        assert list(load_profile(name).generators) == list(GENERATORS)
 
 
 def test_an_unknown_profile_lists_the_known():

@@ -62,7 +62,7 @@ def test_the_arms_of_a_profile(monkeypatch, tmp_path):
     run = Run("smoke", "simulated", tmp_path)
     assert [(arm.name, arm.generator, arm.ratio) for arm in arms(run)] == [
         (REAL, "", 0.0),
-        ("real + diffwave x1", "diffwave", 1.0),
+        *((f"real + {name} x1", name, 1.0) for name in run.profile.generators),
     ]
     with pytest.raises(EcgreproError, match="unknown dataset 'mit': choose one of ptb-xl"):
         run.cohort("mit")

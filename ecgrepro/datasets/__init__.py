@@ -94,7 +94,8 @@ def _resolve(name: str, root, options: dict):
         raise EcgreproError(f"root must be the path of a folder, not {root!r}")
     hospital = name.removeprefix(SIMULATED)
     if hospital not in READERS:
-        return folder, _own_folder(name, root, options), {}, "real"
+        own = _own_folder(name, root, options)
+        return folder, own, {}, folder.origin(own)
     allowed = OPTIONS[hospital] + (("records", "seed") if name != hospital else ())
     unknown = sorted(set(options) - set(allowed))
     if unknown:

@@ -7,6 +7,7 @@ they come from a hash of the patient.
 """
 
 import csv
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ from ecgrepro.datasets.build import (
     years,
 )
 from ecgrepro.errors import EcgreproError
+from ecgrepro.output import EXPORT
 from ecgrepro.rhythms import RHYTHMS
 
 TABLE = "labels.csv"
@@ -34,6 +36,18 @@ def expected() -> str:
 def is_here(root: Path) -> bool:
     """Whether ``root`` looks like such a folder."""
     return (root / TABLE).is_file()
+
+
+def origin(root: Path) -> str:
+    """``real``, or which generator the records are from, in a folder that `ecgrepro` exported."""
+    try:
+        return str(json.loads((root / EXPORT).read_text())["origin"])
+    except FileNotFoundError:
+        return "real"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(
+            f"{root / EXPORT} cannot be read ({error!r}): it says that the records are synthetic"
+        ) from error
 
 
 def inputs(root: Path) -> tuple[str, dict]:

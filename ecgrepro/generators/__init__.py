@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 GENERATORS: dict[str, str] = {
     "diffwave": "ecgrepro.generators.diffwave:DiffWaveGenerator",
+    "timediffusion": "ecgrepro.generators.timediffusion:TimeDiffusionGenerator",
+    "unet": "ecgrepro.generators.unet:UNetGenerator",
     "simulator": "ecgrepro.generators.simulator:SimulatorGenerator",
+    "timevqvae": "ecgrepro.generators.timevqvae:TimeVQVAEGenerator",
 }
 
 

@@ -1,56 +1,110 @@
-"""The diffusion process: a preconditioned denoiser, noise schedules, samplers and guidance.
+"""The diffusion process: a network made a denoiser, its training loss, and guidance.
 
-A network is wrapped once in a `Denoiser`; every sampler is then a plain function of
-``(denoise, noise, sigmas)``, where ``denoise(x, sigma)`` estimates the clean signal in
-x = signal + sigma * white noise. Another parameterization is another wrapper with the same call;
-another sampler is another function.
+A network is wrapped once; the wrapper estimates the clean signal in x = signal + sigma * white
+noise, and says at which levels it is trained and sampled. Every sampler (`samplers.py`) works on
+that estimate, so the published process and the modern one differ in the wrapper alone.
 
-Sources: Karras et al. 2022 (EDM, arXiv 2206.00364); Lu et al. 2022 (DPM-Solver++, arXiv
-2211.01095); Ho and Salimans 2022 (classifier-free guidance, arXiv 2207.12598); Lin et al. 2023
-(rescaled guidance, arXiv 2305.08891). The organization follows the k-diffusion library.
+Sources: Ho et al. 2020 (DDPM, arXiv 2006.11239); Karras et al. 2022 (EDM, arXiv 2206.00364); Ho
+and Salimans 2022 (classifier-free guidance, arXiv 2207.12598); Lin et al. 2023 (rescaled guidance,
+arXiv 2305.08891).
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
-Sampler = Callable[[Denoise, Tensor, Tensor], Tensor]
+from ecgrepro.generators.samplers import Denoise, karras_sigmas
 
 
-class Denoiser(nn.Module):
-    """EDM preconditioning (Karras et al. 2022, table 1) around a network.
+class Denoiser(nn.Module, ABC):
+    """A network that estimates the clean signal at any noise level, and the levels it is used at.
 
-    Parameters
-    ----------
-    network
-        Called as ``network(x, noise_level, labels)`` with x of shape (batch, leads, samples) and
-        unit variance, noise_level = log(sigma) / 4 of shape (batch,), labels int64 (batch,).
-    sigma_data
-        Standard deviation of the signals.
+    The network is called as ``network(h, noise_level, labels)`` with h of shape (batch, positions,
+    features), noise_level = log(sigma) / 4 of shape (batch,), labels int64 (batch,), and returns
+    the shape of h.
     """
 
-    def __init__(self, network: nn.Module, sigma_data: float):
-        super().__init__()
-        self.network = network
-        self.sigma_data = sigma_data
+    network: nn.Module
 
+    @abstractmethod
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
         """The denoised x, (batch, leads, samples), at noise levels ``sigma`` (batch,)."""
+
+    @abstractmethod
+    def weight(self, sigma: Tensor) -> Tensor:
+        """Weight of the squared error at ``sigma`` (batch,) in the training loss."""
+
+    @abstractmethod
+    def training_levels(self, quantile: Tensor) -> Tensor:
+        """Noise levels at ``quantile`` (batch,), in (0, 1), of the training distribution."""
+
+    @abstractmethod
+    def sampling_levels(self, steps: int) -> Tensor:
+        """Falling noise levels for a sampler, the last one 0, shape (steps + 1,)."""
+
+    @abstractmethod
+    def start(self, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Where sampling starts, from standard normal ``noise`` at the first level ``sigma``."""
+
+
+class DiscreteDenoiser(Denoiser):
+    """DDPM as DiffWave was published: the network predicts the noise at one of T levels.
+
+    Levels have ``beta`` linear from ``first`` to ``last``; in terms of this module, sigma_t^2 = (1
+    - a_t) / a_t with a_t the running product of 1 - beta. At the published 200 levels to 0.02 the
+    last one still holds signal (sqrt(a_T) = 0.36), while sampling starts from pure noise: a flaw
+    of the process that is kept here, because it is the published one.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        fold: int,
+        levels: int = 200,
+        first: float = 1e-4,
+        last: float = 0.02,
+    ):
+        super().__init__()
+        self.network, self.fold = network, fold
+        betas = torch.linspace(first, last, levels, dtype=torch.float64)
+        kept = (1 - betas).cumprod(0)
+        self.register_buffer("sigmas", ((1 - kept) / kept).sqrt(), persistent=False)
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """The denoised x: what is left when the predicted noise is taken away."""
+        leads, samples = x.shape[1:]
         s = sigma[:, None, None]
-        total = (s**2 + self.sigma_data**2).sqrt()
-        raw = self.network(x / total, sigma.log() / 4, labels)
-        return x * (self.sigma_data / total) ** 2 + raw * (s * self.sigma_data / total)
+        scaled = fold_patches(x / (1 + s**2).sqrt(), self.fold)
+        noise = unfold_patches(self.network(scaled, sigma.log() / 4, labels), leads, samples)
+        return x - s * noise
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """Loss weight that makes the expected loss of an untrained network 1, (batch,)."""
-        return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
+        """1 / sigma^2, with which the loss is the squared error of the predicted noise."""
+        return sigma**-2
+
+    def training_levels(self, quantile: Tensor) -> Tensor:
+        """The T levels, each alike."""
+        t = (quantile * len(self.sigmas)).long().clamp_max(len(self.sigmas) - 1)
+        return self.sigmas[t].to(quantile.dtype)
+
+    def sampling_levels(self, steps: int) -> Tensor:
+        """``steps`` of the T levels, evenly spaced from the last one down to the first."""
+        last = len(self.sigmas) - 1
+        chosen = torch.linspace(last, 0 if steps > 1 else last, min(steps, last + 1)).round().long()
+        return torch.cat(
+            [self.sigmas[chosen.to(self.sigmas.device)].cpu(), torch.zeros(1).double()]
+        )
+
+    def start(self, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Pure noise in place of the noisy signal: the variance is right, the signal missing."""
+        return noise * (1 + sigma.to(noise.dtype) ** 2).sqrt()
 
 
-class PatchDenoiser(nn.Module):
-    """EDM preconditioning per principal component of short patches of all leads.
+class PatchDenoiser(Denoiser):
+    """EDM preconditioning (Karras et al. 2022, table 1) per principal component of short patches.
 
     A patch is ``fold`` consecutive samples of every lead. In the basis of its principal
     components (an orthogonal change of coordinates, so white noise stays white) each component
@@ -62,25 +116,40 @@ class PatchDenoiser(nn.Module):
     Parameters
     ----------
     network
-        Called as ``network(h, noise_level, labels)`` with h of shape (batch, patches, kept) and
-        unit variance; returns the same shape.
+        See `Denoiser`; its h has shape (batch, patches, kept) and unit variance.
     components
         Orthonormal, shape (leads * fold, leads * fold), a component a column.
     variances
         Of the components in the data, shape (leads * fold,).
+    p_mean, p_std
+        Of the normal distribution of log(sigma) in training.
+    sigma_min, sigma_max
+        Between which a sampler works.
     """
 
     def __init__(
-        self, network: nn.Module, components: Tensor, variances: Tensor, *, fold: int, kept: int
+        self,
+        network: nn.Module,
+        components: Tensor,
+        variances: Tensor,
+        *,
+        fold: int,
+        kept: int,
+        p_mean: float,
+        p_std: float,
+        sigma_min: float,
+        sigma_max: float,
     ):
         super().__init__()
         self.network = network
         self.fold, self.kept = fold, kept
+        self.p_mean, self.p_std = p_mean, p_std
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
         self.register_buffer("components", components.float())
         self.register_buffer("variances", variances.float())
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """The denoised x, (batch, leads, samples), at noise levels ``sigma`` (batch,)."""
+        """The linear estimate, plus what the network makes of the first ``kept`` components."""
         leads, samples = x.shape[1:]
         y = fold_patches(x, self.fold) @ self.components  # (B, T, leads * fold)
         s = sigma[:, None, None]
@@ -93,9 +162,22 @@ class PatchDenoiser(nn.Module):
         return unfold_patches(y @ self.components.T, leads, samples)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """One over the mean squared error of the linear denoiser, (batch,)."""
+        """One over the mean squared error of the linear denoiser: an untrained loss is 1."""
         s = sigma[:, None]
         return 1 / (self.variances * s**2 / (self.variances + s**2)).mean(1)
+
+    def training_levels(self, quantile: Tensor) -> Tensor:
+        """Log-normal."""
+        quantile = quantile.clamp(1e-4, 1 - 1e-4)
+        return (torch.special.ndtri(quantile) * self.p_std + self.p_mean).exp()
+
+    def sampling_levels(self, steps: int) -> Tensor:
+        """Karras et al. 2022, equation 5."""
+        return karras_sigmas(steps, self.sigma_min, self.sigma_max)
+
+    def start(self, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Noise of standard deviation ``sigma``, beside which the signal is negligible."""
+        return noise * sigma.to(noise.dtype)
 
 
 def fold_patches(x: Tensor, fold: int) -> Tensor:
@@ -133,9 +215,6 @@ def principal_components(signals: Tensor, fold: int) -> tuple[Tensor, Tensor]:
 class DenoisingLoss(nn.Module):
     """The training loss of a class-conditional `Denoiser`: its forward is one batch's mean loss.
 
-    Noise levels are log-normal; the denoiser's weight makes the expected loss of an untrained
-    network 1 at every level (Karras et al. 2022, section 5).
-
     Parameters
     ----------
     null_label
@@ -143,48 +222,24 @@ class DenoisingLoss(nn.Module):
         ``label_dropout``.
     """
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        *,
-        null_label: int,
-        label_dropout: float = 0.1,
-        p_mean: float = -0.4,
-        p_std: float = 1.4,
-    ):
+    def __init__(self, denoiser: Denoiser, *, null_label: int, label_dropout: float = 0.1):
         super().__init__()
         self.denoiser = denoiser
         self.null_label = null_label
         self.label_dropout = label_dropout
-        self.p_mean = p_mean
-        self.p_std = p_std
 
     def forward(self, signals: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Mean loss of ``signals`` (batch, leads, samples); all chance is from ``generator``."""
         batch, device = len(signals), signals.device
-        # Noise levels are spread evenly over the quantiles of the log-normal: less variance.
+        # Noise levels are spread evenly over the quantiles of their distribution: less variance.
         offset = torch.rand((), generator=generator, device=device)
-        quantile = (torch.arange(batch, device=device) + offset) / batch
-        sigma = (
-            torch.special.ndtri(quantile.clamp(1e-4, 1 - 1e-4)) * self.p_std + self.p_mean
-        ).exp()
+        sigma = self.denoiser.training_levels((torch.arange(batch, device=device) + offset) / batch)
         dropped = torch.rand(batch, generator=generator, device=device) < self.label_dropout
         labels = torch.where(dropped, self.null_label, labels)
         noise = torch.randn(signals.shape, generator=generator, device=device)
         denoised = self.denoiser(signals + sigma[:, None, None] * noise, sigma, labels)
         error = (denoised - signals).square().mean((1, 2))
         return (self.denoiser.weight(sigma) * error).mean()
-
-
-def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
-    """Noise levels from ``sigma_max`` to ``sigma_min`` and a final 0, shape (steps + 1,).
-
-    Karras et al. 2022, equation 5.
-    """
-    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    sigmas = (high + ramp * (low - high)) ** rho
-    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
 
 
 def guided(
@@ -209,68 +264,3 @@ def guided(
         return mixed * (1 + rescale * (ratio - 1))
 
     return denoise
-
-
-@torch.no_grad()
-def sample_euler(denoise: Denoise, noise: Tensor, sigmas: Tensor) -> Tensor:
-    """Euler's method on the probability-flow ODE (Karras et al. 2022); the same as DDIM.
-
-    Parameters
-    ----------
-    denoise
-        Estimates the clean signal: ``denoise(x, sigma)``, sigma a scalar tensor.
-    noise
-        Standard normal, of the shape of the samples.
-    sigmas
-        Decreasing noise levels, the last one 0.
-    """
-    x = noise * sigmas[0].to(noise.dtype)
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
-        slope = (x - denoise(x, now)) / now
-        x = x + slope * (then - now)
-    return x
-
-
-@torch.no_grad()
-def sample_heun(denoise: Denoise, noise: Tensor, sigmas: Tensor) -> Tensor:
-    """Heun's second-order method (Karras et al. 2022, algorithm 1); parameters as `sample_euler`.
-
-    Two evaluations a step, one in the last.
-    """
-    x = noise * sigmas[0].to(noise.dtype)
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
-        slope = (x - denoise(x, now)) / now
-        ahead = x + slope * (then - now)
-        if then > 0:
-            slope = (slope + (ahead - denoise(ahead, then)) / then) / 2
-            ahead = x + slope * (then - now)
-        x = ahead
-    return x
-
-
-@torch.no_grad()
-def sample_dpmpp_2m(denoise: Denoise, noise: Tensor, sigmas: Tensor) -> Tensor:
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); parameters as `sample_euler`.
-
-    Second order with one evaluation a step: the previous step's estimate is reused.
-    """
-    x = noise * sigmas[0].to(noise.dtype)
-    before, h_before = None, None
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
-        denoised = denoise(x, now)
-        if then == 0:
-            return denoised
-        h = (now / then).log()
-        estimate = denoised
-        if before is not None:
-            estimate = denoised + (denoised - before) * h / (2 * h_before)
-        x = x * (then / now) - estimate * torch.expm1(-h)
-        before, h_before = denoised, h
-    return x
-
-
-SAMPLERS: dict[str, Sampler] = {
-    "euler": sample_euler,
-    "heun": sample_heun,
-    "dpmpp_2m": sample_dpmpp_2m,
-}

@@ -1,8 +1,8 @@
 """Settings of every generator, apart from the models: reading them does not need torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationInfo, field_validator
 
 
 class GeneratorSettings(BaseModel):
@@ -16,52 +16,107 @@ class TrainingSettings(GeneratorSettings):
 
     ``steps`` is the budget; with ``minutes``, training ends at whichever comes first and the
     learning rate decays accordingly, which makes the result depend on the machine's speed.
-    ``warmup`` is a share of the budget. ``ema`` is the decay of the average of weights.
-    ``balance`` draws each record of a class of n records with a weight of n ** -balance: 0 as
-    they come, 1 every class alike. ``validations`` is how often the validation loss is computed.
+    ``batch_size`` is that of a step; ``accumulate`` divides it into so many parts, one after
+    another, for a network whose whole batch does not fit into memory. ``warmup`` is a share of
+    the budget. ``weight_decay`` is for matrices, not for biases and gains. ``ema`` is the decay of
+    the average of weights. ``balance`` draws each record of a class of n records with a weight of
+    n ** -balance: 0 as they come, 1 every class alike. ``validations`` is how often the validation
+    loss is computed. ``compile`` is for long trainings on a GPU; on a CPU it does nothing.
     """
 
     steps: int = Field(default=1000, gt=0)
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=16, gt=0)
-    learning_rate: float = Field(default=6e-3, gt=0)
+    accumulate: int = Field(default=1, gt=0)
+    learning_rate: float = Field(default=6e-3, gt=0, allow_inf_nan=False)
     warmup: float = Field(default=0.05, ge=0, le=1)
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     clip_norm: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.995, ge=0, lt=1)
     balance: float = Field(default=0.5, ge=0, le=1)
     validations: int = Field(default=5, ge=0)
     checkpoint_minutes: float = Field(default=2.0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    compile: bool = False
+
+    @field_validator("accumulate")
+    @classmethod
+    def _a_record_for_each_part(cls, value: int, info: ValidationInfo) -> int:
+        size = info.data.get("batch_size", value)  # absent if it was wrong itself
+        if value > size:
+            raise ValueError(f"at most one part for each of the batch's {size} records")
+        return value
 
 
-class DiffWaveSettings(TrainingSettings):
-    """DiffWave: the network's geometry, the diffusion process and its training.
+class DiffusionSettings(TrainingSettings):
+    """What the diffusion generators share: the process, its sampler, and how signals enter.
 
-    ``fold`` samples of all leads make one position, in the basis of their principal components,
-    of which the network sees the first ``components``. ``fold=1, components=12, channels=64,
-    blocks=30, cycle=10`` has the geometry of the published network.
+    ``process`` is ``"edm"``, the modern one, or ``"ddpm"``, discrete as DiffWave was published.
+    ``fold`` samples of all leads make one position; for EDM in the basis of their principal
+    components, of which the network sees the first ``components``.
 
-    A sample is the estimate at ``sigma_min``. A brief training has learned the beats (sigma 1 to
-    8 SD) but not the fine texture, so it should stop early, at about 0.6; a long one near 0.05.
-    The other defaults are for two minutes on one CPU core.
+    ``p_mean``, ``p_std``, ``sigma_min`` and ``sigma_max`` are EDM's: levels in training, and
+    between which a sampler works. Where the beats stand is settled at levels of 5 to 40 SD, where a
+    QRS complex of twelve leads is just visible, so training dwells there: with the levels usual for
+    images (``p_mean`` -0.4) RR intervals become irregular. A sample is the estimate at
+    ``sigma_min``; a brief training has not learned the fine texture and should stop at about 0.6.
+
+    ``guidance`` is the scale of classifier-free guidance (1 is none), ``rescale`` how far the
+    spread is drawn back.
     """
 
+    batch_size: int = Field(default=32, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False)
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    process: Literal["edm", "ddpm"] = "edm"
     fold: int = Field(default=10, gt=0)
     components: int = Field(default=48, gt=0)
-    channels: int = Field(default=64, gt=0)
-    blocks: int = Field(default=10, gt=0)
+    label_dropout: float = Field(default=0.1, ge=0, lt=1)
+    p_mean: float = 1.2
+    p_std: float = Field(default=1.4, gt=0)
+    sigma_min: float = Field(default=0.1, gt=0)
+    sigma_max: float = Field(default=80.0, gt=0)
+    sampler: Literal["ancestral", "ddim", "euler", "heun", "dpmpp_2m"] = "dpmpp_2m"
+    sampling_steps: int = Field(default=20, gt=0)
+    guidance: float = Field(default=1.5, ge=0)
+    rescale: float = Field(default=0.7, ge=0, le=1)
+
+
+class DiffWaveSettings(DiffusionSettings):
+    """DiffWave: the network's geometry.
+
+    ``modulated``: noise level and class scale and shift a layer norm of each block's input;
+    without, they are added to it, as published.
+    """
+
+    steps: int = Field(default=2500, gt=0)
+    channels: int = Field(default=96, gt=0)
+    blocks: int = Field(default=15, gt=0)
     cycle: int = Field(default=5, gt=0, le=12)
     embedding: int = Field(default=128, gt=0)
-    label_dropout: float = Field(default=0.1, ge=0, lt=1)
-    p_mean: float = 0.9
-    p_std: float = Field(default=1.2, gt=0)
-    sigma_min: float = Field(default=0.6, gt=0)
-    sigma_max: float = Field(default=40.0, gt=0)
-    sampler: Literal["euler", "heun", "dpmpp_2m"] = "dpmpp_2m"
-    sampling_steps: int = Field(default=12, gt=0)
-    guidance: float = Field(default=2.5, ge=0)
-    rescale: float = Field(default=0.7, ge=0, le=1)
+    modulated: bool = True
+
+
+class TimeDiffusionSettings(DiffusionSettings):
+    """Time-Diffusion: the network's geometry.
+
+    ``causal``: a position sees only those before it, as in the package of that name.
+    """
+
+    steps: int = Field(default=2500, gt=0)
+    channels: int = Field(default=128, gt=0)
+    embedding: int = Field(default=128, gt=0)
+    causal: bool = False
+
+
+class UNetSettings(DiffusionSettings):
+    """The U-Net: the network's geometry."""
+
+    steps: int = Field(default=3500, gt=0)
+    widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(96, 160, 224), min_length=1)
+    blocks: int = Field(default=1, gt=0)
+    head_width: int = Field(default=32, gt=0)
+    embedding: int = Field(default=256, gt=0)
 
 
 class SimulatorSettings(GeneratorSettings):
@@ -70,7 +125,83 @@ class SimulatorSettings(GeneratorSettings):
     hospital: Literal["ptb-xl", "chapman"] | None = None
 
 
+class TokenizerSettings(TrainingSettings):
+    """Stage 1 of Time-VQVAE: bands, encoders, codebooks, decoders, and their training.
+
+    ``n_fft`` samples make a window of the Fourier transform, of hop ``n_fft / 4``. A position of
+    a band is ``stride`` hops; ``levels`` codes of ``codes`` make one position. ``width``
+    is that of encoders and decoders, ``code_width`` that of a code's vector.
+    """
+
+    steps: int = Field(default=400, gt=0)
+    batch_size: int = Field(default=16, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    ema: float = Field(default=0.98, ge=0, lt=1)
+    n_fft: Literal[4, 8, 16] = 8
+    low_stride: Literal[1, 2, 4, 8, 16] = 8
+    high_stride: Literal[1, 2, 4, 8, 16] = 4
+    low_levels: int = Field(default=3, gt=0)
+    high_levels: int = Field(default=3, gt=0)
+    codes: int = Field(default=256, gt=1)
+    code_width: int = Field(default=32, gt=0)
+    width: int = Field(default=128, gt=0)
+    blocks: int = Field(default=3, gt=0)
+    codebook_decay: float = Field(default=0.95, ge=0, lt=1)
+    spectral: float = Field(default=0.3, ge=0)
+
+
+class PriorSettings(TrainingSettings):
+    """Stage 2 of Time-VQVAE: the two transformers over codes, and their training.
+
+    ``width`` and ``layers`` are of the low band's and the high band's transformer.
+    ``label_dropout`` is how often the class is hidden, ``shifts`` how many shifts of each record
+    within a position are learned.
+    """
+
+    steps: int = Field(default=1400, gt=0)
+    batch_size: int = Field(default=32, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.03, ge=0)
+    low_width: int = Field(default=128, gt=0)
+    low_layers: int = Field(default=4, gt=0)
+    high_width: int = Field(default=128, gt=0)
+    high_layers: int = Field(default=2, gt=0)
+    heads: int = Field(default=4, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    label_dropout: float = Field(default=0.2, ge=0, lt=1)
+    shifts: int = Field(default=4, gt=0)
+
+    @model_validator(mode="after")
+    def _even_heads(self):
+        for key in ("low_width", "high_width"):
+            if getattr(self, key) % (2 * self.heads):
+                raise ValueError(
+                    f"{key} {getattr(self, key)} is not a multiple of {2 * self.heads}, twice heads"
+                )
+        return self
+
+
+class TimeVQVAESettings(GeneratorSettings):
+    """Time-VQVAE: its two stages, and how codes are drawn.
+
+    ``sampling_steps`` iterations unmask the first level of a band, ``fine_steps`` each of the
+    others. ``choice_temperature`` is how much chance has a say in which codes are kept first.
+    """
+
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    prior: PriorSettings = PriorSettings()
+    sampling_steps: int = Field(default=16, gt=0)
+    fine_steps: int = Field(default=3, gt=0)
+    temperature: float = Field(default=0.9, gt=0)
+    choice_temperature: float = Field(default=1.0, ge=0)
+    guidance: float = Field(default=2.0, ge=0)
+
+
 SETTINGS: dict[str, type[GeneratorSettings]] = {
     "diffwave": DiffWaveSettings,
+    "timediffusion": TimeDiffusionSettings,
+    "unet": UNetSettings,
     "simulator": SimulatorSettings,
+    "timevqvae": TimeVQVAESettings,
 }

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.base import Generator, record_seeds
+from ecgrepro.generators.representation import to_channels
 from ecgrepro.generators.settings import SimulatorSettings
 from ecgrepro.preprocess import preprocess
-from ecgrepro.simulator import HOSPITALS, simulate_records
+from ecgrepro.simulator import HOSPITALS, VERSION, simulate_records
 
 _FS = 500  # Hz, before preprocessing
 
@@ -41,14 +44,19 @@ class SimulatorGenerator(Generator):
             rhythm = {"GSVT": "ST"}.get(code, code)
             own = int(rng.integers(2**62))
             raw = simulate_records([rhythm], hospital=hospital, seed=own, fs=_FS)[0]
-            drawn.append(preprocess(raw, _FS, fs=shape.fs, scale="z"))
-        return np.stack(drawn)
+            drawn.append(preprocess(raw, _FS, fs=shape.fs, scale=shape.units))
+        return to_channels(shape, np.stack(drawn))
 
-    def _state(self) -> dict:
-        return {}
+    def _state(self) -> dict[str, Tensor]:
+        return {"version": torch.tensor([VERSION])}
 
-    def _restore(self, tensors: dict) -> None:
-        pass
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        found = int(tensors["version"])
+        if found != VERSION:
+            raise EcgreproError(
+                f"saved with version {found} of the simulator, which is {VERSION} now and gives "
+                "other records: fit it again"
+            )
 
 
 def _hospital(source: str) -> str:

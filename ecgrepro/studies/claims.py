@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ecgrepro.profiles import PAPERS_GENERATORS
 from ecgrepro.report import WORDS, number
 from ecgrepro.studies.augmentation import REAL
 from ecgrepro.studies.run import HOSPITALS, MERGED
 from ecgrepro.studies.transfer import ALL_REAL, pretrained_arm
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
-PAPERS_GENERATORS = ("diffwave", "timediffusion", "timevqvae")
 
 FRECHET_OVER_FLOOR = 5.0  # C1: at most this many times the distance of real from real
 COVERAGE = 0.6  # C1: at least this share of real records has a synthetic neighbour

@@ -1,5 +1,6 @@
 """Closeness of a run's synthetic records to the real test records, always beside its floor."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -23,15 +24,7 @@ def closeness_results(run: Run, dataset: str, generator: str) -> list[Result]:
     Embeddings are those of the classifier trained on real records only. A rhythm with too few
     records to be compared on its own has one row without a value, ``too_few``.
     """
-    parts, settings = run.splits(dataset), run.profile.closeness
-    rows = compare(
-        parts["train"],
-        parts["test"],
-        synthetic_pool(run, dataset, generator),
-        embed=real_classifier(run, dataset).embed,
-        k=settings.neighbours,
-        resamples=settings.resamples,
-    )
+    rows = _compared(run, dataset, generator)
     results = []
     for row in rows:
         keys = {"dataset": dataset, "generator": generator}
@@ -55,6 +48,28 @@ def closeness_results(run: Run, dataset: str, generator: str) -> list[Result]:
             )
         )
     return results
+
+
+def _compared(run: Run, dataset: str, generator: str) -> list[dict]:
+    """`compare` of a generator's pool, once for all the pages that show it."""
+    parts, settings = run.splits(dataset), run.profile.closeness
+    pool = synthetic_pool(run, dataset, generator)
+
+    def make(folder):
+        rows = compare(
+            parts["train"],
+            parts["test"],
+            pool,
+            embed=real_classifier(run, dataset).embed,
+            k=settings.neighbours,
+            resamples=settings.resamples,
+        )
+        (folder / "rows.json").write_text(json.dumps(rows))
+
+    judge = {"classifier": run.profile.classifier.model_dump(), "seed": run.profile.seeds[0]}
+    made_from = {"pool": pool.fingerprint, "closeness": settings.model_dump(), "judge": judge}
+    place = run.artifact(f"closeness-{generator}", dataset, made_from, __name__, make)
+    return json.loads((place / "rows.json").read_text())
 
 
 def nearest_real(

@@ -14,6 +14,8 @@ def trained_generator(run: Run, dataset: str, name: str) -> Generator:
     settings, parts = _settings(run, name), run.splits(dataset)
 
     def make(folder):
+        if (folder / "model").exists():  # complete: it appears by rename
+            return
         generator = make_generator(name, settings, seed=run.profile.pool.seed)
         generator.fit(
             parts["train"], validation=parts["validation"], checkpoint_dir=folder / "training"
@@ -40,7 +42,7 @@ def synthetic_pool(run: Run, dataset: str, name: str) -> Cohort:
 
     def make(folder):
         generator = trained_generator(run, dataset, name)
-        generator.sample(counts, seed=pool.seed).save(folder / "cohort")
+        generator.sample(counts, seed=pool.seed, directory=folder / "cohort")
 
     made_from = {"generator": name, "settings": settings, "counts": counts, "seed": pool.seed}
     place = run.artifact(f"pool-{name}", dataset, made_from, f"ecgrepro.generators.{name}", make)

@@ -1,0 +1,144 @@
+"""One checkpoint file, replaced as a whole, and the signals that ask for one."""
+
+import hashlib
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ecgrepro.errors import EcgreproError
+
+CHECKPOINT = "checkpoint.safetensors"
+_FORMAT = 2
+
+
+class CheckpointStore:
+    """The checkpoint of one training: tensors, and facts and a checksum in the file's header.
+
+    Parameters
+    ----------
+    directory
+        Where ``checkpoint.safetensors`` stands; made if it is not there.
+    identity
+        What the training is of, JSON. A checkpoint of anything else is refused.
+
+    Raises
+    ------
+    EcgreproError
+        If the directory cannot be made or read.
+    """
+
+    def __init__(self, directory: Path, identity: dict):
+        self.path = directory / CHECKPOINT
+        self.identity = json.dumps(identity | {"format": _FORMAT}, sort_keys=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for stale in directory.glob(f"{CHECKPOINT}.partial-*"):
+                stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise EcgreproError(f"cannot keep checkpoints in {directory}: {error}") from error
+
+    def save(self, state: dict, tensors: dict[str, Tensor]) -> None:
+        """Replace the checkpoint; if that fails, raise and leave the one before as it was."""
+        # Copies: names that share memory, as tied weights do, are refused by safetensors.
+        tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+        facts = {"identity": self.identity, "state": json.dumps(state)}
+        content = save(tensors, facts | {"sha256": _digest(tensors, facts)})
+        partial = self.path.with_name(f"{CHECKPOINT}.partial-{os.getpid()}")
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # some file systems tell only now that they are full
+            partial.replace(self.path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            kept = "the checkpoint before it is kept" if self.path.exists() else "nothing is kept"
+            raise EcgreproError(
+                f"cannot write the checkpoint {self.path}: {error.strerror or error}; {kept}. "
+                "Free some space and start the training again: it continues from there"
+            ) from error
+
+    def restore(self) -> tuple[dict, dict[str, Tensor]] | None:
+        """The state and tensors last saved, on the CPU; None if there is no checkpoint.
+
+        Raises
+        ------
+        EcgreproError
+            If the file is not readable, altered, or of another training.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                facts = dict(file.metadata() or {})
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise self._refusal(f"is not a readable checkpoint ({error})") from error
+        written = facts.pop("sha256", None)
+        if written is None:
+            raise self._refusal("is not a readable checkpoint (it has no checksum)")
+        if written != _digest(tensors, facts):
+            raise self._refusal("is damaged (its SHA-256 is not the one written with it)")
+        if facts["identity"] != self.identity:
+            other = _difference(facts["identity"], self.identity)
+            raise self._refusal(f"belongs to another training (other {other})")
+        return json.loads(facts["state"]), tensors
+
+    def _refusal(self, why: str) -> EcgreproError:
+        return EcgreproError(
+            f"{self.path} {why}; delete it to start anew, or choose another checkpoint directory"
+        )
+
+
+class Interrupts:
+    """Notes SIGTERM and SIGINT while it is entered, so that a step is never cut in two.
+
+    Signals reach the main thread only: elsewhere, or with ``enabled=False``, nothing is noted.
+    """
+
+    def __init__(self, *, enabled: bool):
+        self.enabled = enabled and threading.current_thread() is threading.main_thread()
+        self.received: int | None = None
+
+    def __enter__(self):
+        if self.enabled:
+            signals = (signal.SIGTERM, signal.SIGINT)
+            self.before = {s: signal.signal(s, self._note) for s in signals}
+        return self
+
+    def __exit__(self, *_):
+        if self.enabled:
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, _frame) -> None:
+        self.received = number
+
+
+def end_by_signal(number: int) -> None:
+    """End as the signal would have done."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _digest(tensors: dict[str, Tensor], facts: dict[str, str]) -> str:
+    """SHA-256 of everything that a checkpoint says."""
+    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def _difference(theirs: str, ours: str) -> str:
+    one, other = json.loads(theirs), json.loads(ours)
+    return ", ".join(k for k in sorted(one | other) if one.get(k) != other.get(k))

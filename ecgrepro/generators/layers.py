@@ -1,0 +1,111 @@
+"""Layers of the generators' networks, over tensors of shape (batch, positions, channels).
+
+Channels lie innermost: norms and matrix products run over contiguous memory, and a convolution is a
+2-D one of height one in ``channels_last`` order, on a CPU a fifth faster than ``Conv1d``.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STEP_WIDTH = 128  # sinusoids that a noise level becomes
+
+
+class Condition(nn.Module):
+    """Noise level and class as one vector."""
+
+    def __init__(self, classes: int, width: int):
+        super().__init__()
+        self.level = nn.Sequential(nn.Linear(STEP_WIDTH, width), nn.SiLU(), nn.Linear(width, width))
+        self.label = nn.Embedding(classes, width)
+
+    def forward(self, noise_level: Tensor, labels: Tensor) -> Tensor:
+        """noise_level (B,), labels (B,) -> (B, width)."""
+        return F.silu(self.level(sinusoids(noise_level)) + self.label(labels))
+
+
+def sinusoids(noise_level: Tensor) -> Tensor:
+    """Sines and cosines of ``noise_level`` (B,), shape (B, `STEP_WIDTH`).
+
+    Frequencies 1/2 to 32: log(sigma) / 4 spans about (-2, 2).
+    """
+    frequencies = torch.logspace(-1, 5, STEP_WIDTH // 2, base=2.0, device=noise_level.device)
+    angles = noise_level[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class Modulate(nn.Module):
+    """Layer norm, then scale and shift by the condition; at first it is the norm alone."""
+
+    def __init__(self, channels: int, condition: int):
+        super().__init__()
+        self.project = nn.Linear(condition, 2 * channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        """h (B, T, C), condition (B, E) -> (B, T, C)."""
+        scale, shift = self.project(condition)[:, None].chunk(2, dim=-1)
+        return torch.addcmul(shift, F.layer_norm(h, h.shape[-1:]), 1 + scale)
+
+
+class Convolve(nn.Module):
+    """Convolution over positions that keeps their number.
+
+    ``causal`` looks back only: position t sees t, t - dilation, ...
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, dilation: int = 1, *, causal: bool = False
+    ):
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, (1, kernel), dilation=(1, dilation))
+        reach = dilation * (kernel - 1)
+        self.padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, T, inputs) -> (B, T, outputs)."""
+        layer, (left, right) = self.convolution, self.padding
+        dilation = layer.dilation[1]
+        if dilation >= h.shape[1]:  # all taps but one see padding alone
+            return F.linear(h, layer.weight[:, :, 0, left // dilation], layer.bias)
+        if left != right:
+            h, left = F.pad(h, (0, 0, left, right)), 0
+        h = h.transpose(1, 2).unsqueeze(2)  # (B, C, 1, T), channels innermost
+        h = F.conv2d(h, layer.weight, layer.bias, padding=(0, left), dilation=layer.dilation)
+        return h.squeeze(2).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Self-attention over positions, with rotary position embedding (Su et al. 2021).
+
+    Scores depend on how far two positions are apart, which is what a regular rhythm repeats.
+    """
+
+    def __init__(self, channels: int, heads: int, condition: int):
+        super().__init__()
+        self.heads = heads
+        self.modulate = Modulate(channels, condition)
+        self.project = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        """h (B, T, C), condition (B, E) -> h plus what was attended to."""
+        qkv = self.project(self.modulate(h, condition)).unflatten(-1, (3, self.heads, -1))
+        q, k = rotate(qkv[:, :, :2]).unbind(2)  # each (B, T, heads, C / heads)
+        q, k, v = (x.transpose(1, 2) for x in (q, k, qkv[:, :, 2]))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return h + self.out(attended.transpose(1, 2).flatten(2))
+
+
+def rotate(x: Tensor) -> Tensor:
+    """Turn pairs of channels by angles proportional to the position; x is (B, T, ..., D), D even."""
+    length, width = x.shape[1], x.shape[-1]
+    speed = torch.logspace(0, -2.5, width // 2, device=x.device)  # a turn in 6 to 2000 positions
+    angle = torch.arange(length, device=x.device)[:, None] * speed  # (T, D / 2)
+    cos = torch.cat([angle.cos(), angle.cos()], dim=1)
+    sin = torch.cat([-angle.sin(), angle.sin()], dim=1)
+    cos, sin = (t.view(length, *[1] * (x.ndim - 3), width) for t in (cos, sin))
+    return torch.addcmul(x * cos, x.roll(width // 2, dims=-1), sin).to(x.dtype)

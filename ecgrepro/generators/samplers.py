@@ -1,0 +1,112 @@
+"""Samplers of a diffusion process, each a plain function of ``(denoise, x, sigmas)``.
+
+``denoise(x, sigma)`` estimates the clean signal in x = signal + sigma * white noise. ``x`` is the
+starting point at ``sigmas[0]``; ``sigmas`` fall from there, the last one 0. A process that keeps
+its variance instead (DDPM) is the same one divided by sqrt(1 + sigma^2), so these serve both.
+
+Sources: Ho et al. 2020 (DDPM, arXiv 2006.11239); Song et al. 2021 (DDIM, arXiv 2010.02502); Karras
+et al. 2022 (EDM, arXiv 2206.00364); Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095). The
+organization follows the k-diffusion library.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+Sampler = Callable[..., Tensor]
+
+
+def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+    """Noise levels from ``sigma_max`` to ``sigma_min`` and a final 0, shape (steps + 1,).
+
+    Karras et al. 2022, equation 5.
+    """
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    sigmas = (high + ramp * (low - high)) ** rho
+    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+
+
+@torch.no_grad()
+def sample_euler(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
+    """Euler's method on the probability-flow ODE (Karras et al. 2022); the same as DDIM.
+
+    Parameters
+    ----------
+    denoise
+        Estimates the clean signal: ``denoise(x, sigma)``, sigma a scalar tensor.
+    x
+        The starting point: noise of standard deviation ``sigmas[0]``.
+    sigmas
+        Decreasing noise levels, the last one 0.
+    """
+    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        slope = (x - denoise(x, now)) / now
+        x = x + slope * (then - now)
+    return x
+
+
+@torch.no_grad()
+def sample_heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
+    """Heun's second-order method (Karras et al. 2022, algorithm 1); parameters as `sample_euler`.
+
+    Two evaluations a step, one in the last.
+    """
+    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        slope = (x - denoise(x, now)) / now
+        ahead = x + slope * (then - now)
+        if then > 0:
+            slope = (slope + (ahead - denoise(ahead, then)) / then) / 2
+            ahead = x + slope * (then - now)
+        x = ahead
+    return x
+
+
+@torch.no_grad()
+def sample_dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); parameters as `sample_euler`.
+
+    Second order with one evaluation a step: the previous step's estimate is reused.
+    """
+    before, h_before = None, None
+    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        denoised = denoise(x, now)
+        if then == 0:
+            return denoised
+        h = (now / then).log()
+        estimate = denoised
+        if before is not None:
+            estimate = denoised + (denoised - before) * h / (2 * h_before)
+        x = x * (then / now) - estimate * torch.expm1(-h)
+        before, h_before = denoised, h
+    return x
+
+
+@torch.no_grad()
+def sample_ancestral(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, fresh: Callable[[], Tensor]
+) -> Tensor:
+    """Ancestral sampling of DDPM (Ho et al. 2020, algorithm 2); parameters as `sample_euler`.
+
+    Each step draws from the Gaussian of x at the next level given the present one and the estimate
+    (their equations 6 and 7, in terms of sigma). ``fresh`` gives standard normal noise of x's
+    shape.
+    """
+    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        denoised = denoise(x, now)
+        kept = (then / now) ** 2
+        x = denoised + kept * (x - denoised)
+        if then > 0:
+            x = x + then * (1 - kept).sqrt() * fresh()
+    return x
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ancestral": sample_ancestral,
+    "ddim": sample_euler,
+    "euler": sample_euler,
+    "heun": sample_heun,
+    "dpmpp_2m": sample_dpmpp_2m,
+}

@@ -1,0 +1,104 @@
+"""A trained generator on disk: ``generator.json``, sealed, and ``weights.safetensors``."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ecgrepro.errors import EcgreproError
+
+VERSION = 2  # of the saved form, of checkpoints and of unfinished pools
+FACTS, WEIGHTS = "generator.json", "weights.safetensors"
+
+
+def write_saved(directory: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
+    """Write a generator to ``directory`` (which must not exist), all or nothing.
+
+    ``facts`` are JSON values and hold ``name``. Added to them are the version of the form, the
+    SHA-256 of the weights, and a seal: the SHA-256 of everything else in the file.
+    """
+    if directory.exists():
+        raise EcgreproError(f"{directory} already exists: remove it or choose another place")
+    partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        save_file(tensors, partial / WEIGHTS)
+        facts = {"format": VERSION, **facts, "sha256": _sha256(partial / WEIGHTS)}
+        facts["seal"] = _seal(facts)
+        (partial / FACTS).write_text(json.dumps(facts, indent=1))
+        for name in (FACTS, WEIGHTS):
+            with open(partial / name, "rb") as file:
+                os.fsync(file.fileno())
+        partial.rename(directory)
+    except (OSError, SafetensorError) as error:
+        raise EcgreproError(f"cannot save the generator to {directory}: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return directory
+
+
+def read_saved(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Facts and tensors of a saved generator.
+
+    Raises
+    ------
+    EcgreproError
+        If ``directory`` is no saved generator, or one of another version or of another model than
+        ``name``, or if either file is truncated or was changed.
+    """
+    try:
+        facts = json.loads((directory / FACTS).read_text())
+        digest = _sha256(directory / WEIGHTS)
+        version, found = facts["format"], facts["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(f"{directory} is not a saved generator: {error!r}") from error
+    if version != VERSION:
+        raise EcgreproError(
+            f"{directory} has format {version}, this version reads {VERSION}: "
+            "train the generator again"
+        )
+    if found != name:
+        raise EcgreproError(f"{directory} holds a {found} generator, not {name}")
+    if facts.get("seal") != _seal(facts):
+        raise EcgreproError(
+            f"{directory / FACTS} was changed after it was saved (its seal is broken), so its "
+            "settings and weights do not belong together: restore it or train the generator again"
+        )
+    if facts.get("sha256") != digest:
+        raise EcgreproError(
+            f"{directory / WEIGHTS} is truncated or altered (its SHA-256 is not the one in "
+            f"{FACTS}): restore it or train the generator again"
+        )
+    try:
+        return facts, load_file(directory / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise EcgreproError(f"{directory / WEIGHTS} cannot be read: {error}") from error
+
+
+def model_digest(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of what a model samples with: ``facts`` (JSON values) and its tensors by name."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        plain = tensor.detach().cpu().contiguous().flatten()
+        digest.update(plain.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _seal(facts: dict[str, Any]) -> str:
+    """SHA-256 of the facts but the seal, in one spelling."""
+    held = {key: value for key, value in facts.items() if key != "seal"}
+    held = json.loads(json.dumps(held))  # as they will be read
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
