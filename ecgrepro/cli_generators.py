@@ -53,7 +53,9 @@ def train(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A setting, as steps=500; may be repeated."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the training; default 0.")] = None,
     device: Device = "auto",
@@ -62,7 +64,7 @@ def train(
     """Train a generator on a data set's training folds; after a kill, the same command goes on."""
     check_free(out, force=force)
     known = _from_profile(profile, generator, dataset)
-    settings = {**known["settings"], **_settings(set_ or [])}
+    settings = _merged(known["settings"], _settings(set_ or []))
     folds = {
         "train": known["train"] if train is None else _folds("--train", train),
         "validation": (
@@ -168,8 +170,22 @@ def _from_profile(profile: str | None, generator: str, dataset: str) -> dict[str
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
-    """``["steps=100", "sampler=heun"]`` as a dictionary; values are read as YAML."""
-    return _pairs("--set", given, "KEY=VALUE", _yaml)
+    """``["steps=100", "prior.steps=9"]`` as nested dictionaries; values are read as YAML."""
+    found: dict[str, Any] = {}
+    for key, value in _pairs("--set", given, "KEY=VALUE", _yaml).items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        found = _merged(found, value)
+    return found
+
+
+def _merged(settings: dict, changes: dict) -> dict:
+    """``settings`` with ``changes``, key by key at every level."""
+    result = dict(settings)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
 
 
 def _yaml(value: str) -> Any:

@@ -205,7 +205,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _outcome(folder: Path, team: list, failed: int | None) -> tuple[dict[str, Tensor], list[dict]]:
+def _outcome(
+    folder: Path, team: list, failed: int | None, received: int | None
+) -> tuple[dict[str, Tensor], list[dict]]:
     """Return or raise what the processes left; the one that failed first tells why."""
     files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     found = {int(path.stem): json.loads(path.read_text()) for path in files}

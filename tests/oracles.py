@@ -1,9 +1,9 @@
 """The diffusion networks and processes as one would write them first: slow, plain, fp32.
 
 Each network here is the same function as the one in `ecgrepro.generators`, in channels-first order
-with `Conv1d`, normalization and attention spelled out. `plain` makes one from the fast one and copies
-its weights; tests prove that outputs and gradients are equal, `benchmarks/generators.py` what the
-difference costs.
+with `Conv1d`, normalization and attention spelled out. `plain` makes one from the fast one and
+copies its weights; tests prove that outputs and gradients are equal, `benchmarks/generators.py`
+measures what the difference costs.
 """
 
 import math
@@ -206,7 +206,7 @@ class PlainUNet(nn.Module):
 
 
 class PlainTemporalBlock(nn.Module):
-    """Two weight-normalized convolutions; a causal one is padded on both sides and cut (Bai et al.)."""
+    """Two weight-normalized convolutions; causal ones are padded on both sides and cut (Bai 2018)."""
 
     def __init__(self, channels: int, kernel: int, dilation: int, embedding: int):
         super().__init__()
@@ -269,7 +269,7 @@ def plain(fast: nn.Module) -> nn.Module:
 
 
 def plain_tensors(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Weights or gradients of the fast network, under the names and in the shapes of ``network``."""
+    """Weights or gradients of the fast network, with the names and shapes of ``network``."""
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     found = {}
     for key, value in tensors.items():

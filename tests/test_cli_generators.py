@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from ecgrepro import Cohort, EcgreproError, load_cohort, load_generator, make_generator
 from ecgrepro.cli import app
-from ecgrepro.cli_generators import _folds
+from ecgrepro.cli_generators import _folds, _merged, _settings
 from ecgrepro.export import export_wfdb
 from ecgrepro.provenance import PROJECT
 
@@ -253,6 +253,15 @@ def test_folds_are_spelled_in_several_ways():
     for wrong in ("", "0", "3-1", "x", "1-", "-2", "none"):
         with pytest.raises(EcgreproError, match="expected folds"):
             _folds("--train", wrong)
+
+
+def test_settings_are_nested_by_dots():
+    given = ["steps=5", "prior.steps=7", "prior.learning_rate=1e-3", "sampler=heun", "minutes=null"]
+    assert _settings(given) == {"steps": 5, "prior": {"steps": 7, "learning_rate": "1e-3"},
+                                "sampler": "heun", "minutes": None}  # fmt: skip
+    assert _merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+    with pytest.raises(EcgreproError, match="unknown key 'prior.stepz': choose from steps, "):
+        make_generator("timevqvae", _settings(["prior.stepz=1"]))
 
 
 def start(*arguments) -> subprocess.Popen:

@@ -158,7 +158,11 @@ def test_overfits_to_one_record_repeated(name):
     data = cohort(12, samples=60, classes=("SR",))
     data.signals[:] = data.signals[:1]
     budget = {"steps": 300, "batch_size": 16, "learning_rate": 5e-3, "ema": 0.95}
-    levels = {"components": 6, "sigma_min": 0.3, "sigma_max": 10.0}  # six patches, so six components
+    levels = {
+        "components": 6,
+        "sigma_min": 0.3,
+        "sigma_max": 10.0,
+    }  # six patches, so six components
     generator = train(name, data, **LEARNS[name], **budget, **levels)
     pool = generator.sample({"SR": 3}, seed=0, steps=12, guidance=1.0)
     correlation = (pool.signals * data.signals[:1]).mean(-1)

@@ -89,7 +89,8 @@ def test_block_is_a_dilated_convolution_with_a_gate():
 
 
 def test_receptive_field_covers_a_record_with_the_default_settings():
-    network = DiffWave(4, 2, channels=8, blocks=10, cycle=5, embedding=8, modulated=True)
+    torch.manual_seed(0)
+    network = DiffWave(4, 2, channels=32, blocks=10, cycle=5, embedding=8, modulated=True)
     torch.nn.init.normal_(network.out.weight)
     x = torch.randn(1, 100, 4, requires_grad=True)
     network(x, torch.zeros(1), torch.zeros(1, dtype=torch.int64))[0, 50].sum().backward()

@@ -103,7 +103,9 @@ def test_attention_begins_as_the_identity_and_a_record_is_independent_of_its_bat
     torch.nn.init.normal_(layer.out.weight)
     whole = layer(h, condition)
     for i in range(3):
-        assert torch.allclose(layer(h[i : i + 1], condition[i : i + 1]), whole[i : i + 1], atol=1e-5)
+        assert torch.allclose(
+            layer(h[i : i + 1], condition[i : i + 1]), whole[i : i + 1], atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -37,9 +37,7 @@ def test_what_comes_later_changes_nothing_unless_it_looks_both_ways():
     before, after = causal(x, level, labels), causal(changed, level, labels)
     assert torch.equal(before[:, :12], after[:, :12])
     assert not torch.allclose(before[:, 12:], after[:, 12:])
-    assert not torch.allclose(
-        both(x, level, labels)[:, :12], both(changed, level, labels)[:, :12]
-    )
+    assert not torch.allclose(both(x, level, labels)[:, :12], both(changed, level, labels)[:, :12])
 
 
 @pytest.mark.parametrize("positions", [1, 2, 15, 16, 17, 100])
@@ -56,7 +54,10 @@ def test_the_last_position_sees_the_whole_record(positions):
 def test_weights_are_normalized():
     """Each filter is a direction times a length: only the length scales the output."""
     layer = network().blocks[0].first.convolution
-    length, direction = layer.parametrizations.weight.original0, layer.parametrizations.weight.original1
+    length, direction = (
+        layer.parametrizations.weight.original0,
+        layer.parametrizations.weight.original1,
+    )
     norms = layer.weight.flatten(1).norm(dim=1)
     assert torch.allclose(norms, length.flatten().abs(), atol=1e-5)
     before = layer.weight.clone()

@@ -268,7 +268,14 @@ def _explain(name: str, error: ValidationError, settings: type[BaseModel]) -> st
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}: choose from {', '.join(settings.model_fields)}")
+            lines.append(f"unknown key {key!r}: choose from {_allowed(settings, fault['loc'])}")
         else:
             lines.append(f"{key}: {fault['msg']}, not {fault['input']!r}")
     return f"settings of generator {name!r}: " + "; ".join(lines)
+
+
+def _allowed(settings: type[BaseModel], location: tuple) -> str:
+    """The keys that are known where an unknown one stands."""
+    for part in location[:-1]:
+        settings = settings.model_fields[part].annotation
+    return ", ".join(settings.model_fields)

@@ -127,6 +127,7 @@ class Gate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, y: Tensor) -> Tensor:
+        """y (B, T, 2 C) -> (B, T, C)."""
         gate, value = y.chunk(2, dim=-1)
         gate, value = gate.sigmoid(), value.tanh()
         ctx.save_for_backward(gate, value)
@@ -134,6 +135,7 @@ class Gate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
+        """Gradient g (B, T, C) of the output -> that of y, (B, T, 2 C)."""
         gate, value = ctx.saved_tensors
         channels = gate.shape[-1]
         y = g.new_empty(*gate.shape[:-1], 2 * channels)

@@ -94,14 +94,14 @@ class Attention(nn.Module):
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
         """h (B, T, C), condition (B, E) -> h plus what was attended to."""
         qkv = self.project(self.modulate(h, condition)).unflatten(-1, (3, self.heads, -1))
-        q, k = rotate(qkv[:, :, :2]).unbind(2)  # each (B, T, heads, C / heads)
-        q, k, v = (x.transpose(1, 2) for x in (q, k, qkv[:, :, 2]))
+        both, v = qkv.split([2, 1], dim=2)  # queries and keys, values
+        q, k, v = (x.transpose(1, 2) for x in (*rotate(both).unbind(2), v.squeeze(2)))
         attended = F.scaled_dot_product_attention(q, k, v)
         return h + self.out(attended.transpose(1, 2).flatten(2))
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Turn pairs of channels by angles proportional to the position; x is (B, T, ..., D), D even."""
+    """Turn pairs of channels by angles proportional to the position; x (B, T, ..., D), D even."""
     length, width = x.shape[1], x.shape[-1]
     speed = torch.logspace(0, -2.5, width // 2, device=x.device)  # a turn in 6 to 2000 positions
     angle = torch.arange(length, device=x.device)[:, None] * speed  # (T, D / 2)

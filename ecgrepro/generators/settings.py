@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 class GeneratorSettings(BaseModel):
@@ -89,7 +89,7 @@ class DiffWaveSettings(DiffusionSettings):
     without, they are added to it, as published.
     """
 
-    steps: int = Field(default=2500, gt=0)
+    steps: int = Field(default=1500, gt=0)
     channels: int = Field(default=96, gt=0)
     blocks: int = Field(default=15, gt=0)
     cycle: int = Field(default=5, gt=0, le=12)
@@ -103,7 +103,7 @@ class TimeDiffusionSettings(DiffusionSettings):
     ``causal``: a position sees only those before it, as in the package of that name.
     """
 
-    steps: int = Field(default=2500, gt=0)
+    steps: int = Field(default=1500, gt=0)
     channels: int = Field(default=128, gt=0)
     embedding: int = Field(default=128, gt=0)
     causal: bool = False

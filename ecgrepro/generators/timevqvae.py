@@ -74,7 +74,7 @@ class TimeVQVAEGenerator(Generator):
             *data,
             s,
             seed=self.seed,
-            identity=self._identity() | {"stage": "tokenizer"},
+            identity=self._stage("tokenizer"),
             validation=check,
             checkpoint_dir=folder / "stage1" if folder else None,
             device=self.device,
@@ -90,13 +90,23 @@ class TimeVQVAEGenerator(Generator):
             *data,
             self.settings.prior,
             seed=self.seed,
-            identity=self._identity() | {"stage": "prior"},
+            identity=self._stage("tokenizer", "prior"),
             validation=check,
             checkpoint_dir=folder / "stage2" if folder else None,
             device=self.device,
             title=f"{self.name} prior on {self._fitted().source}",
         )
         return trained.priors.eval(), [{**entry, "stage": "prior"} for entry in history]
+
+    def _stage(self, *stages: str) -> dict:
+        """Identity of a training that depends on the settings of ``stages`` alone.
+
+        So a tokenizer that is trained need not be trained again for another prior.
+        """
+        settings = {
+            stage: getattr(self.settings, stage).model_dump(mode="json") for stage in stages
+        }
+        return self._identity() | {"settings": settings}
 
     def _build_tokenizer(self) -> Tokenizer:
         """An untrained tokenizer, the same for the same seed."""
@@ -136,6 +146,10 @@ class TimeVQVAEGenerator(Generator):
             label_dropout=self.settings.prior.label_dropout,
         )
 
+    @property
+    def _device(self) -> torch.device:
+        return self.tokenizer.split.window.device
+
     def _code_shapes(self) -> dict[str, tuple[int, int]]:
         """Positions and levels of each band."""
         bands = self.tokenizer.bands
@@ -144,11 +158,11 @@ class TimeVQVAEGenerator(Generator):
     @torch.no_grad()
     def _packed(self, signals: Tensor, shifts: int) -> Tensor:
         """Codes (records, shifts, n) of signals, each at ``shifts`` shifts within a position."""
-        s, device = self.settings.tokenizer, self.tokenizer.split.window.device
+        s = self.settings.tokenizer
         span = max(s.low_stride, s.high_stride) * self.tokenizer.split.hop  # samples
         packed = []
         for part in signals.split(CHUNK):
-            moved = [_shifted(part, i * span // shifts).to(device) for i in range(shifts)]
+            moved = [_shifted(part, i * span // shifts).to(self._device) for i in range(shifts)]
             packed.append(torch.stack([pack(self.tokenizer.encode(x)) for x in moved], dim=1))
         return torch.cat(packed).cpu()
 
@@ -167,7 +181,7 @@ class TimeVQVAEGenerator(Generator):
         self, plan: list[tuple[str, int]], *, seed: int, guidance: float | None, steps: int | None
     ) -> np.ndarray:
         s, shape = self.settings, self._fitted()
-        device = self.tokenizer.split.window.device
+        device = self._device
         rngs = list(record_seeds(plan, shape.classes, seed))
         labels = torch.tensor([shape.classes.index(code) for code, _ in plan], device=device)
         codes: dict[str, Tensor] = {}
@@ -197,7 +211,7 @@ class TimeVQVAEGenerator(Generator):
         Perplexity is exp of the entropy of a level's codes; the reconstruction error of a lead is
         the root mean square difference, in the units that the model sees: SD of the lead.
         """
-        device = self.tokenizer.split.window.device
+        device = self._device
         perplexity: dict[str, list[float]] = {}
         used: dict[str, list[float]] = {}
         parts = [self.tokenizer.encode(x.to(device)) for x in signals.split(CHUNK)]
@@ -227,7 +241,7 @@ class TimeVQVAEGenerator(Generator):
     @torch.no_grad()
     def _prior_perplexity(self, packed: Tensor, targets: Tensor) -> dict[str, float]:
         """exp of the cross-entropy of masked codes, by band: as if one guessed among so many."""
-        device = self.tokenizer.split.window.device
+        device = self._device
         loss = self._loss(self.priors)
         total = dict.fromkeys(BANDS, 0.0)
         count = dict.fromkeys(BANDS, 0)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
+from ecgrepro.generators.layers import Convolve
 from ecgrepro.generators.settings import TokenizerSettings
 
 BANDS = ("low", "high")
@@ -72,26 +73,6 @@ class BandSplit(nn.Module):
         return x.unflatten(0, spectrum.shape[:2])
 
 
-class Conv(nn.Module):
-    """Convolution over time of (B, T, C), as a channels-last conv2d: the faster one on a CPU."""
-
-    def __init__(self, into: int, out: int, kernel: int, *, stride: int = 1, dilation: int = 1):
-        super().__init__()
-        padding = (0, dilation * (kernel - stride) // 2 if stride > 1 else dilation * (kernel // 2))
-        self.conv = nn.Conv2d(
-            into,
-            out,
-            (1, kernel),
-            stride=(1, stride),
-            padding=padding,
-            dilation=(1, dilation),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, into) -> (B, T / stride, out)."""
-        return self.conv(x.transpose(1, 2)[:, :, None])[:, :, 0].transpose(1, 2)
-
-
 class Snake(nn.Module):
     """x + sin²(ax) / a with a learned for each channel (Ziyin et al. 2020): periodic by nature.
 
@@ -114,9 +95,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dilation: int):
         super().__init__()
         self.layers = nn.Sequential(
-            Conv(channels, channels, 3, dilation=dilation),
+            Convolve(channels, channels, 3, dilation),
             Snake(channels),
-            Conv(channels, channels, 1),
+            Convolve(channels, channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,11 +151,11 @@ class Codebooks(nn.Module):
 
 def _network(into: int, width: int, out: int, blocks: int) -> nn.Sequential:
     """Residual blocks over (B, T, into) -> (B, T, out), zero at first."""
-    last = Conv(width, out, 1)
-    nn.init.zeros_(last.conv.weight)
-    nn.init.zeros_(last.conv.bias)
+    last = Convolve(width, out, 1)
+    nn.init.zeros_(last.convolution.weight)
+    nn.init.zeros_(last.convolution.bias)
     return nn.Sequential(
-        Conv(into, width, 1),
+        Convolve(into, width, 1),
         *(ResidualBlock(width, 2**i) for i in range(blocks)),
         Snake(width),
         last,
@@ -283,7 +264,8 @@ class TokenizerLoss(nn.Module):
             tokenizer = self.tokenizer.bands[band]
             z, _, commitment = tokenizer.codebooks(tokenizer.encode(frames))
             error = split.inverse(band, tokenizer.decode(z) - frames)
-            distance = error.square() if band == "low" else error.abs()
+            square = error.square()
+            distance = square if band == "low" else (square + 1e-4).sqrt()  # smooth at 0
             loss, whole = loss + commitment + distance.mean(), whole + error
         if self.spectral:
             loss = loss + self.spectral * self._spectral(signals, signals + whole)

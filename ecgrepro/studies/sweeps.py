@@ -271,13 +271,14 @@ def one_series(run: Run, dataset: str) -> dict[float, np.ndarray]:
     The record is the first training record; it stands under the key infinity. Each has shape
     (leads, samples).
     """
+    from ecgrepro.generators.oneseries import fit_one_series
+
     record, seed = run.splits(dataset)["train"].signals[0], run.profile.pool.seed
     settings = run.profile.quality.one_series.model_dump()
     proximities = (0.0, 0.5, 0.9, 1.0)
 
     def make(folder):
-        fitting = importlib.import_module("ecgrepro.generators.oneseries")
-        fitted = fitting.fit_one_series(np.asarray(record), **settings, seed=seed)
+        fitted = fit_one_series(np.asarray(record), **settings, seed=seed)
         made = [fitted.synthesize(proximity, seed=seed) for proximity in proximities]
         np.save(folder / "series.npy", np.stack(made))
 
