@@ -206,7 +206,7 @@ class PlainUNet(nn.Module):
 
 
 class PlainTemporalBlock(nn.Module):
-    """Two weight-normalized convolutions; causal ones are padded on both sides and cut (Bai 2018)."""
+    """Two weight-normalized convolutions; a causal one is padded twice and cut (Bai 2018)."""
 
     def __init__(self, channels: int, kernel: int, dilation: int, embedding: int):
         super().__init__()

@@ -53,7 +53,7 @@ def published_network():
 
 
 def test_published_geometry():
-    """30 blocks of 64 channels and dilations 1 to 512, one sample a position; 2.3 million weights."""
+    """30 blocks of 64 channels, dilations 1 to 512, one sample a position; 2.3 million weights."""
     network = published_network()
     assert [b.convolve.convolution.dilation[-1] for b in network.blocks] == [
         2 ** (i % 10) for i in range(30)

@@ -214,7 +214,7 @@ def start(script, *args, **more):
 
 
 def wait_for(path):
-    for _ in range(1200):
+    for _ in range(6000):  # five minutes: a busy machine takes one to import torch
         if path.exists():
             return
         time.sleep(0.05)
@@ -233,7 +233,7 @@ def test_interrupted_and_resumed_ends_in_the_same_weights(tmp_path, number):
     wait_for(tmp_path / CHECKPOINT)
     time.sleep(float(np.random.default_rng().uniform(0.05, 0.8)))
     process.send_signal(number)
-    assert process.wait(30) != 0
+    assert process.wait(120) != 0
     resumed, again = run(settings, tmp_path)
     assert same(whole, resumed)
     assert losses(history) == losses(again)
@@ -280,7 +280,7 @@ for attempt in range(11):
 @pytest.mark.slow
 def test_killed_ten_times_ends_in_the_same_weights(tmp_path):
     process = start(KILLED, tmp_path, stdout=subprocess.PIPE, text=True)
-    codes = process.communicate(timeout=120)[0].split()
+    codes = process.communicate(timeout=300)[0].split()
     assert codes == [*["-9"] * 10, "0"]
     settings = TrainingSettings(steps=300, checkpoint_minutes=0, validations=3)
     whole, history = run(settings, model=Recurring(), validation=data(20))
