@@ -1,6 +1,9 @@
-"""Draw the README's picture from a run: the first synthetic record of each class.
+"""Draw the README's picture: the first synthetic record of each class of a pool.
 
-python book/pictures.py runs/quick-real
+ecgrepro train unet --dataset chapman --labels rhythm4 --out models/unet
+ecgrepro sample models/unet --rhythm SR=1 --rhythm SB=1 --rhythm GSVT=1 --rhythm AFIB=1 \\
+    --format npy --out pool
+python book/pictures.py pool
 """
 
 import sys
@@ -14,9 +17,8 @@ from ecgrepro.cohort import Cohort
 
 
 def main() -> None:
-    """Draw from the newest DiffWave pool of Chapman in the run that is named."""
-    pools = Path(sys.argv[1], "artifacts").glob("pool-diffwave-chapman-*/cohort")
-    pool = Cohort.open(max(pools, key=lambda path: path.stat().st_mtime))
+    """Draw from the pool that is named."""
+    pool = Cohort.open(sys.argv[1])
     figure, axes = plt.subplots(2, 2, figsize=(15, 6.9), dpi=80)
     for axis, code in zip(axes.flat, pool.classes, strict=False):
         first = int(np.flatnonzero(pool.targets == pool.classes.index(code))[0])

@@ -99,10 +99,11 @@ class Published(_Part):
 
 
 class OneSeries(_Part):
-    """The procedure that is fitted to one record: epochs, and steps in each."""
+    """The procedure that is fitted to one record: epochs, steps in each, channels."""
 
     epochs: Count = 20
     steps: Count = 32
+    filters: Count = 128
 
 
 class Quality(_Part):
