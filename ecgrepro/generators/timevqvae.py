@@ -58,10 +58,17 @@ class TimeVQVAEGenerator(Generator):
         self.facts = {
             "parameters": sum(p.numel() for module in modules for p in module.parameters()),
             "training_seconds": round(first[-1]["seconds"] + second[-1]["seconds"], 3),
-            "evaluations": sum(map(sum, self._iterations(None).values())),
+            "evaluations": self.evaluations(),
             **self._health(data[0], check[0] if check else data[0]),
             "prior_perplexity": self._prior_perplexity(*(checked or packed)),
         }
+
+    def evaluations(self, steps: int | None = None, guidance: float | None = None) -> int:
+        """Evaluations of a prior for one sample, of both bands and all levels."""
+        count = sum(map(sum, self._iterations(steps).values()))
+        return (
+            count if (self.settings.guidance if guidance is None else guidance) == 1 else 2 * count
+        )
 
     def _fit_tokenizer(
         self, data: tuple, check: tuple | None, folder: Path | None
