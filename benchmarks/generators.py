@@ -14,7 +14,7 @@ the median of the turns' ratios counts: the machine may be busy. With one thread
 measured, otherwise wall time. The work is 12 leads x 1000 samples, in batches of 32. Prints
 Markdown. The peer is skipped unless it is installed:
 
-    pip install --no-deps --target /tmp/ecgen ecgen==1.1.0 && export PYTHONPATH=/tmp/ecgen
+    pip install --no-deps --target runs/ecgen ecgen==1.1.0 && export PYTHONPATH=runs/ecgen
 """
 
 import argparse
