@@ -40,7 +40,7 @@ class Dying(Regression):
 
 def test_two_processes_train_as_one_does():
     parts = {"batch_size": 15, "accumulate": 3}  # 8 and 7 records, in parts of 3 and 2
-    settings = TrainingSettings(steps=60, learning_rate=1e-2, **parts)
+    settings = TrainingSettings(steps=24, learning_rate=1e-2, **parts)
     signals = torch.randn(70, 2, 10, generator=torch.Generator().manual_seed(3))
     more = {"validation": (signals, torch.arange(70) % 3)}
     one, history = run(settings, model=Regression(noise=0), **more)
@@ -56,12 +56,12 @@ def test_two_processes_train_as_one_does():
 
 SCRIPT = """
 if __name__ == "__main__":
-    run(TrainingSettings(steps=150, checkpoint_minutes=0), sys.argv[1], slow=0.01, devices=2)
+    run(TrainingSettings(steps=60, checkpoint_minutes=0), sys.argv[1], slow=0.02, devices=2)
 """
 
 
 def test_interrupted_and_resumed_ends_in_the_same_weights(tmp_path):
-    settings = TrainingSettings(steps=150, checkpoint_minutes=0)
+    settings = TrainingSettings(steps=60, checkpoint_minutes=0)
     whole, history = run(settings, devices=2)
     process = start(SCRIPT, tmp_path)
     wait_for(tmp_path / CHECKPOINT)
