@@ -10,7 +10,7 @@ from ecgrepro.generators import make_generator
 from ecgrepro.heartrate import heart_rates
 
 BRIEF = {
-    "steps": 400,
+    "steps": 800,
     "batch_size": 16,
     "learning_rate": 4e-3,
     "ema": 0.99,
@@ -23,7 +23,7 @@ BRIEF = {
 
 
 @pytest.mark.slow
-def test_the_unet_learns_the_rhythms_of_real_records_in_a_minute(recordings):
+def test_the_unet_learns_the_rhythms_of_real_records_briefly(recordings):
     """Chapman, four groups: a real-trained classifier reads most samples as what was asked for,
     and heart rates of bradycardia, sinus rhythm and tachycardia are those of the recordings."""
     torch.set_num_threads(1)

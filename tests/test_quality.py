@@ -124,7 +124,7 @@ def test_every_measure_of_a_generator(run):
 def test_trials_differ_in_what_they_are_told(run):
     counts = sweeps.matched_counts(run, "chapman")
     scales = sweeps.guidance_trials(run, "chapman", "unet")
-    assert [t.guidance for t in scales] == [1, 2, 2.5]
+    assert [t.guidance for t in scales] == [1, 1.5, 2]  # the profile's, and the generator's own
     assert [t.evaluations for t in scales] == [4, 8, 8]
     steps = sweeps.step_trials(run, "chapman", "unet")
     assert [t.name for t in steps] == ["dpmpp_2m 2", "dpmpp_2m 4", "ancestral 32"]

@@ -229,7 +229,8 @@ def test_facts_tell_the_health_of_the_codes(fitted):
     facts = fitted.facts
     assert facts["parameters"] > 10_000
     assert facts["training_seconds"] > 0
-    assert facts["evaluations"] == 2 * (4 + 2 + 2)
+    assert facts["evaluations"] == 2 * 2 * (4 + 2 + 2)  # two bands, and guidance twice
+    assert fitted.evaluations(guidance=1) == 2 * (4 + 2 + 2)
     for key in ("codebook_perplexity", "codes_used"):
         assert {band: len(v) for band, v in facts[key].items()} == {"low": 3, "high": 3}
     for band in ("low", "high"):
