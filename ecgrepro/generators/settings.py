@@ -62,9 +62,9 @@ class DiffusionSettings(TrainingSettings):
     about 0.6.
 
     ``sampling_steps``: of 20 and 25, the two tried, 25 came within 5 % of the Fréchet distance of
-    200 ancestral steps (U-Net on 148 Chapman records, one seed: 4 %; 20 steps: 7 %). ``guidance`` is
-    the scale of classifier-free guidance (1 is none), ``rescale`` how far the spread is drawn
-    back.
+    200 ancestral steps (U-Net on 148 Chapman records, one seed: 4 %; 20 steps: 7 %).
+    ``guidance`` is the scale of classifier-free guidance (1 is none), ``rescale`` how far the
+    spread is drawn back.
     """
 
     batch_size: int = Field(default=32, gt=0)
