@@ -18,6 +18,7 @@ Markdown. The peer is skipped unless it is installed:
 """
 
 import argparse
+import copy
 import statistics
 import sys
 import time
@@ -113,14 +114,20 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
     print("\n".join(f"| {' | '.join(row)} |" for row in rows), flush=True)
 
 
-def training_step(loss: nn.Module, *, fused: bool, precision: str, device: torch.device):
+def training_step(
+    loss: nn.Module,
+    data: tuple[Tensor, Tensor],
+    *,
+    fused: bool,
+    precision: str,
+    device: torch.device,
+):
     """One step of AdamW on a fixed batch, and of the average of weights."""
     parameters = list(loss.parameters())
     average = [p.detach().clone() for p in parameters]
     facts = {"fused": True} if fused else {"fused": False, "foreach": False}
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, **facts)
-    signals = torch.from_numpy(cohort().signals).to(device)
-    labels = torch.arange(BATCH, device=device) % 2
+    signals, labels = (part.to(device) for part in data)
     chance = torch.Generator(device).manual_seed(0)
 
     def step() -> None:
@@ -155,8 +162,9 @@ def steps(bench: Bench) -> None:
         fast = {p: untrained_loss(generator).to(bench.device) for p in ceilings}
         slow = untrained_loss(generator)
         slow.denoiser.network = plain(slow.denoiser.network)
-        slow = training_step(slow.to(bench.device), fused=False, precision="fp32", **facts)
-        works = [training_step(m, fused=True, precision=p, **facts) for p, m in fast.items()]
+        data = generator._tensors(cohort())
+        slow = training_step(slow.to(bench.device), data, fused=False, precision="fp32", **facts)
+        works = [training_step(m, data, fused=True, precision=p, **facts) for p, m in fast.items()]
         with FlopCounterMode(display=False) as counter:
             works[0]()
         operations = counter.get_total_flops()
@@ -181,10 +189,8 @@ def samplers(bench: Bench) -> None:
     counts = {"SR": RECORDS}
     for name in DIFFUSION:
         quick = bench.generator(name)
-        slow = make_generator(
-            name, quick.settings.model_copy(update={"sampler": "ancestral"}), device=quick.device
-        )
-        slow.shape, slow.denoiser = quick.shape, quick.denoiser
+        slow = copy.copy(quick)
+        slow.settings = quick.settings.model_copy(update={"sampler": "ancestral"})
         fast, ancestral = bench.turns(
             lambda g=quick: g.sample(counts, seed=0, batch_size=RECORDS),
             lambda g=slow: g.sample(counts, seed=0, batch_size=RECORDS, steps=TIMED),

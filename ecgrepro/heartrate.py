@@ -89,10 +89,10 @@ def rr_variability(signals: Iterable[np.ndarray], fs: float) -> np.ndarray:
 
 
 def _detected(signal: np.ndarray, fs: float) -> np.ndarray:
-    """R peaks of one signal (samples,), by neurokit2; none in a flat one."""
+    """R peaks of one signal (samples,), by neurokit2; none in a flat one or in one second."""
     import neurokit2  # slow to import
 
-    if signal.max() - signal.min() <= 1e-9 * max(1.0, signal.max()):
+    if len(signal) <= fs or signal.max() - signal.min() <= 1e-9 * max(1.0, signal.max()):
         return np.array([], int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too few peaks, which is ours to judge

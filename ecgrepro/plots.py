@@ -296,6 +296,25 @@ def named_points(
 
 
 @_styled
+def asked_and_found(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    what: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """What was found over what was asked for, a point each, and the line where they are equal."""
+    ax = _axes((5.2, 4.6), ax)
+    both = [v for pair in groups.values() for values in pair for v in values]
+    if both:
+        ax.axline((min(both),) * 2, slope=1, color="#666666", linewidth=1)
+    for i, (name, (asked, found)) in enumerate(groups.items()):
+        color = PALETTE[i % len(PALETTE)]
+        ax.plot(asked, found, "o", markersize=4, alpha=0.6, color=color, label=name)
+    ax.set(xlabel=f"asked for, {what}", ylabel=f"found, {what}")
+    ax.legend(fontsize=8)
+    return ax
+
+
+@_styled
 def note(text: str, ax: Axes | None = None) -> Axes:
     """A line of text where a figure would be: why there is nothing to draw."""
     ax = _axes((6.4, 0.8), ax)

@@ -23,6 +23,7 @@ WORDS = {
     "heart_rate": "median heart rate, bpm",
     "heart_rate_gap": "gap of median heart rates, bpm",
     "rr_variability": "median RR variability",
+    "rate_error": "median distance from the heart rate asked for, bpm",
     "detector_failures": "share of records where the detector fails",
     "failures_over_real": "detector failures over real",
     "tstr": "macro-F1 on real test records",

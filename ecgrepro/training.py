@@ -88,8 +88,8 @@ def train(
         With ``settings.accumulate`` it draws anew for each micro-batch. For several processes it
         must be picklable, and a step must reach every parameter that requires a gradient.
     signals, targets
-        The training set, (records, leads, samples) float32 and (records,) int64. It is moved to
-        the device as a whole.
+        The training set, (records, leads, samples) float32 and class indices (records,) int64;
+        or targets (records, columns), the class in the first one. Moved to the device whole.
     identity
         What the training is of (settings, data, architecture), JSON. A checkpoint of anything
         else is refused. The number of processes is not part of it: a machine's fact.

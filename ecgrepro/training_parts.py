@@ -65,7 +65,11 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
 
 
 def class_weights(targets: Tensor, balance: float) -> Tensor:
-    """Sampling weight of each record, (records,): n ** -balance in a class of n records."""
+    """Sampling weight of each record, (records,): n ** -balance in a class of n records.
+
+    ``targets`` are class indices, (records,), or have them in the first of several columns.
+    """
+    targets = targets if targets.ndim == 1 else targets[:, 0].long()
     counts = torch.bincount(targets).float()
     return counts[targets] ** -balance
 

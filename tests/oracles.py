@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from ecgrepro.generators.diffwave import Add, DiffWave
 from ecgrepro.generators.layers import sinusoids
+from ecgrepro.generators.pace import PaceCondition
 from ecgrepro.generators.timediffusion import TemporalConvolutions
 from ecgrepro.generators.unet import UNet
 
@@ -46,6 +47,24 @@ class PlainCondition(nn.Module):
 
     def forward(self, noise_level, labels):
         return F.silu(self.level(sinusoids(noise_level)) + self.label(labels))
+
+
+class PlainPaceCondition(PlainCondition):
+    """With the pace, (B, 3) labels, record by record."""
+
+    def __init__(self, classes: int, width: int):
+        super().__init__(classes, width)
+        self.pace = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, noise_level, labels):
+        rows = []
+        for level, (label, rate, variability) in zip(noise_level, labels, strict=True):
+            row = self.level(sinusoids(level[None])) + self.label(label.long())
+            if not rate.isnan():
+                both = [sinusoids(rate[None]), sinusoids(variability[None] / 4)]
+                row = row + self.pace(torch.cat(both, dim=1))
+            rows.append(row)
+        return F.silu(torch.cat(rows))
 
 
 class PlainModulate(nn.Module):
@@ -164,12 +183,13 @@ class PlainUNet(nn.Module):
         super().__init__()
         features, first = fast.out.weight.shape
         classes, embedding = fast.condition.label.weight.shape
+        paced = isinstance(fast.condition, PaceCondition)
 
         def stage(like):
             outputs, inputs = like.first.convolution.weight.shape[:2]
             return PlainStage(inputs, outputs, like.attention.heads, embedding)
 
-        self.condition = PlainCondition(classes, embedding)
+        self.condition = (PlainPaceCondition if paced else PlainCondition)(classes, embedding)
         self.stem = nn.Conv1d(features, first, 3, padding=1)
         self.down = nn.ModuleList(nn.ModuleList(map(stage, s)) for s in fast.down)
         self.up = nn.ModuleList(nn.ModuleList(map(stage, s)) for s in fast.up)
@@ -293,6 +313,10 @@ def assert_equal_to_plain(fast: nn.Module, positions: int) -> None:
     features = fast.out.out_features
     x = torch.randn(4, positions, features, generator=generator)
     level, labels = torch.randn(4, generator=generator), torch.tensor([0, 1, 2, 1])
+    if isinstance(fast.condition, PaceCondition):
+        pace = torch.randn(4, 2, generator=generator)
+        pace[1] = torch.nan  # unknown
+        labels = torch.column_stack([labels, pace])
     found, expected = fast(x, level, labels), network(x, level, labels)
     assert relative(found, expected) < 1e-5
     chosen = torch.randn(found.shape, generator=generator)

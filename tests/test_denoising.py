@@ -1,5 +1,6 @@
 """The three diffusion generators, end to end on small signals."""
 
+import copy
 import json
 
 import numpy as np
@@ -43,8 +44,8 @@ def fitted():
 
 def with_settings(generator, **changes):
     """The same weights under other settings of the sampler."""
-    other = make_generator(generator.name, generator.settings.model_copy(update=changes))
-    other.shape, other.denoiser = generator.shape, generator.denoiser
+    other = copy.copy(generator)
+    other.settings = generator.settings.model_copy(update=changes)
     return other
 
 

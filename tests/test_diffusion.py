@@ -137,7 +137,7 @@ def test_levels_of_the_published_process():
 def test_published_loss_is_the_squared_error_of_the_predicted_noise():
     """Against Ho et al. 2020, algorithm 1, written out: x keeps the variance, t is uniform."""
     network = Wavy()
-    loss = DenoisingLoss(DiscreteDenoiser(network, fold=3), null_label=3, label_dropout=0.3)
+    loss = DenoisingLoss(DiscreteDenoiser(network, fold=3), null=torch.tensor(3), label_dropout=0.3)
     signals = torch.randn(40, 2, 30, generator=torch.Generator().manual_seed(5))
     labels = torch.arange(40) % 3
     found = loss(signals, labels, torch.Generator().manual_seed(0))
@@ -177,7 +177,7 @@ def test_published_process_samples_a_standard_normal(name, steps):
     noise = torch.randn(500, 1, 20, generator=chance)
     sigmas = denoiser.sampling_levels(steps)
     fresh = {"fresh": lambda: torch.randn(noise.shape, generator=chance)}
-    denoise = guided(denoiser, torch.zeros(500, dtype=torch.int64), 1, scale=1)
+    denoise = guided(denoiser, torch.zeros(500, dtype=torch.int64), torch.tensor(1), scale=1)
     start = denoiser.start(noise, sigmas[0])
     x = SAMPLERS[name](denoise, start, sigmas, **(fresh if name == "ancestral" else {}))
     assert x.mean().item() == pytest.approx(0, abs=0.03)
@@ -189,7 +189,7 @@ def test_published_start_misses_a_part_of_the_mean():
     denoiser = DiscreteDenoiser(NormalNoise(2.0, 0.5), fold=1)
     noise = torch.randn(200, 1, 50, generator=torch.Generator().manual_seed(0))
     sigmas = denoiser.sampling_levels(200)
-    denoise = guided(denoiser, torch.zeros(200, dtype=torch.int64), 1, scale=1)
+    denoise = guided(denoiser, torch.zeros(200, dtype=torch.int64), torch.tensor(1), scale=1)
     x = SAMPLERS["heun"](denoise, denoiser.start(noise, sigmas[0]), sigmas)
     reached = 1 - 0.5 / math.sqrt(sigmas[0].item() ** 2 + 0.25)
     assert reached == pytest.approx(0.81, abs=0.01)
@@ -203,7 +203,7 @@ def test_published_start_misses_a_part_of_the_mean():
 def test_loss_of_an_untrained_network_is_one_and_depends_on_the_generator_only(process):
     signals = torch.randn(4000, 2, 10, generator=torch.Generator().manual_seed(1))
     denoiser = edm() if process == "edm" else DiscreteDenoiser(Zero(), fold=1)
-    loss = DenoisingLoss(denoiser, null_label=3)
+    loss = DenoisingLoss(denoiser, null=torch.tensor(3))
     labels = torch.zeros(4000, dtype=torch.int64)
     values = [loss(signals, labels, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
     assert values[0].item() == pytest.approx(1, abs=0.05)
@@ -218,7 +218,7 @@ def test_labels_are_dropped_at_the_stated_rate():
             seen.append(labels)
             return torch.zeros_like(x)
 
-    loss = DenoisingLoss(edm(Note()), null_label=3, label_dropout=0.2)
+    loss = DenoisingLoss(edm(Note()), null=torch.tensor(3), label_dropout=0.2)
     labels = torch.arange(9000) % 3
     loss(torch.randn(9000, 2, 4), labels, torch.Generator().manual_seed(0))
     dropped = seen[0] == 3
@@ -237,12 +237,17 @@ class ByLabel(nn.Module):
 def test_guidance_extrapolates_and_rescale_keeps_the_spread():
     labels, x = torch.zeros(3, dtype=torch.int64), torch.zeros(3, 2, 8)
     sigma = torch.tensor(1.0)
-    plain = guided(ByLabel(), labels, 9, scale=1)(x, sigma)
-    strong = guided(ByLabel(), labels, 9, scale=3, rescale=0)(x, sigma)
-    rescaled = guided(ByLabel(), labels, 9, scale=3, rescale=1)(x, sigma)
+    plain = guided(ByLabel(), labels, torch.tensor(9), scale=1)(x, sigma)
+    strong = guided(ByLabel(), labels, torch.tensor(9), scale=3, rescale=0)(x, sigma)
+    rescaled = guided(ByLabel(), labels, torch.tensor(9), scale=3, rescale=1)(x, sigma)
     assert torch.allclose(strong, 3 * plain)
     assert torch.allclose(rescaled, plain, atol=1e-6)
-    assert torch.count_nonzero(guided(ByLabel(), labels, 9, scale=0, rescale=0)(x, sigma)) == 0
+    assert (
+        torch.count_nonzero(
+            guided(ByLabel(), labels, torch.tensor(9), scale=0, rescale=0)(x, sigma)
+        )
+        == 0
+    )
 
 
 def test_guidance_of_one_costs_one_evaluation_of_the_batch():
@@ -255,7 +260,7 @@ def test_guidance_of_one_costs_one_evaluation_of_the_batch():
 
     labels, x = torch.zeros(3, dtype=torch.int64), torch.zeros(3, 2, 8)
     for scale in (1, 2):
-        guided(Count(), labels, 9, scale=scale)(x, torch.tensor(1.0))
+        guided(Count(), labels, torch.tensor(9), scale=scale)(x, torch.tensor(1.0))
     assert sizes == [3, 6]
 
 
@@ -267,7 +272,7 @@ def test_guidance_equals_that_of_the_library(scale, rescale):
     denoiser = EDM(Wavy(), sigma_data=1.0)
     labels, x = torch.tensor([0, 1, 2]), torch.randn(3, 2, 50)
     sigma = torch.tensor(0.8)
-    found = guided(denoiser, labels, 5, scale=scale, rescale=rescale)(x, sigma)
+    found = guided(denoiser, labels, torch.tensor(5), scale=scale, rescale=rescale)(x, sigma)
     theirs = guiders.ClassifierFreeGuidance(guidance_scale=scale, guidance_rescale=rescale)
     wanted = denoiser(x, sigma.expand(3), labels)
     null = denoiser(x, sigma.expand(3), torch.full((3,), 5))

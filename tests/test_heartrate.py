@@ -10,10 +10,10 @@ from ecgrepro.preprocess import preprocess
 from ecgrepro.simulator import simulate_records
 
 
-def beats(times, fs=100, seconds=10, noise=0.02, seed=0):
+def beats(times, fs=100, seconds=10, noise=0.02, seed=0, width=0.012):
     """A record with a narrow wave at each of ``times`` (s), of another height in each lead."""
     t = np.arange(seconds * fs) / fs
-    wave = sum(np.exp(-(((t - time) / 0.012) ** 2)) for time in times)
+    wave = sum(np.exp(-(((t - time) / width) ** 2)) for time in times)
     rng = np.random.default_rng(seed)
     height = np.linspace(-1, 1, 12) + 0.1  # V leads up, limb leads down
     return height[:, None] * wave + noise * rng.standard_normal((12, len(t)))

@@ -15,6 +15,7 @@ from ecgrepro.plots import (
     INK,
     PALETTE,
     STYLE,
+    asked_and_found,
     ecg_paper,
     ecg_strips,
     grouped_boxes,
@@ -91,6 +92,15 @@ def test_learning_curve_draws_a_line_and_a_band_per_curve():
     ax = learning_curve({"a": (x, y), "b": (x, y, y - 0.1, y + 0.1)}, "updates", "macro-F1")
     assert len(ax.lines) == 2 and len(ax.collections) == 1
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_asked_and_found_has_a_line_of_equality_and_the_points_of_each_group():
+    ax = asked_and_found({"SR": ([60, 70], [61, 69]), "SB": ([50], [50])}, "beats per minute")
+    line, *points = ax.lines
+    assert line.get_slope() == 1
+    assert [len(p.get_xdata()) for p in points] == [2, 1]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["SR", "SB"]
+    assert ax.get_xlabel() == "asked for, beats per minute"
 
 
 def test_intervals_that_include_the_reference_are_hollow():

@@ -6,12 +6,16 @@ from oracles import assert_equal_to_plain
 
 from ecgrepro.generators.unet import UNet
 
-SMALL = {"widths": (8, 12, 16), "blocks": 2, "head_width": 4, "embedding": 16}
+SMALL = {"widths": (8, 12, 16), "blocks": 2, "head_width": 4, "embedding": 16, "pace": False}
 
 
 @pytest.mark.parametrize("widths", [(8,), (8, 12), (8, 12, 16)])
 def test_outputs_and_gradients_equal_those_of_the_plain_network(widths):
     assert_equal_to_plain(UNet(5, 3, **(SMALL | {"widths": widths})), positions=20)
+
+
+def test_so_they_do_with_the_pace():
+    assert_equal_to_plain(UNet(5, 3, **(SMALL | {"pace": True})), positions=20)
 
 
 @pytest.mark.parametrize("positions", [1, 2, 7, 12, 25])

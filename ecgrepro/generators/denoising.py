@@ -37,12 +37,12 @@ class DenoisingGenerator(Generator):
     def _fit(
         self, cohort: Cohort, validation: Cohort | None, checkpoint_dir: str | Path | None
     ) -> None:
-        signals, targets = self._tensors(cohort)
+        signals, self.seen = self._tensors(cohort)
         loss = self._build(*principal_components(signals, self.settings.fold))
         trained, self.history = train(
             loss,
             signals,
-            targets,
+            self.seen,
             self.settings,
             seed=self.seed,
             identity=self._identity(),
@@ -74,8 +74,15 @@ class DenoisingGenerator(Generator):
             torch.manual_seed(self.seed)
             network = self._network(kept, len(shape.classes) + 1)
         denoiser = self._denoiser(network, components, variances, kept)
-        null = len(shape.classes)
-        return DenoisingLoss(denoiser, null_label=null, label_dropout=s.label_dropout)
+        return DenoisingLoss(denoiser, null=self._null(), label_dropout=s.label_dropout)
+
+    def _null(self) -> Tensor:
+        """The label that stands for any class."""
+        return torch.tensor(len(self._fitted().classes))
+
+    def _labels(self, plan: list[tuple[str, int]], rngs: list[np.random.Generator]) -> Tensor:
+        """What each record (class, number) of ``plan`` is asked to be; its chance is its rng's."""
+        return torch.tensor([self._fitted().classes.index(code) for code, _ in plan])
 
     def _denoiser(
         self, network: nn.Module, components: Tensor, variances: Tensor, kept: int
@@ -94,14 +101,16 @@ class DenoisingGenerator(Generator):
         rngs = list(record_seeds(plan, shape.classes, seed))
         device = next(self.denoiser.parameters()).device
 
+        labels = self._labels(plan, rngs).to(device)
+
         def fresh() -> Tensor:
             noise = np.stack([rng.standard_normal(size, np.float32) for rng in rngs])
             return torch.from_numpy(noise).to(device)
 
         denoise = guided(
             self.denoiser,
-            torch.tensor([shape.classes.index(code) for code, _ in plan], device=device),
-            len(shape.classes),
+            labels,
+            self._null().to(device),
             scale=s.guidance if guidance is None else guidance,
             rescale=s.rescale,
         )

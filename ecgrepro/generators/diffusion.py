@@ -22,8 +22,8 @@ class Denoiser(nn.Module, ABC):
     """A network that estimates the clean signal at any noise level, and the levels it is used at.
 
     The network is called as ``network(h, noise_level, labels)`` with h of shape (batch, positions,
-    features), noise_level = log(sigma) / 4 of shape (batch,), labels int64 (batch,), and returns
-    the shape of h.
+    features), noise_level = log(sigma) / 4 of shape (batch,), and returns the shape of h. Labels
+    are class indices, int64 (batch,), or what else a network is conditioned on, (batch, columns).
     """
 
     network: nn.Module
@@ -217,15 +217,15 @@ class DenoisingLoss(nn.Module):
 
     Parameters
     ----------
-    null_label
-        The label that stands for "any class"; it replaces a record's own with probability
-        ``label_dropout``.
+    null
+        The label that stands for "any class", of the shape of one record's label; it replaces a
+        record's own with probability ``label_dropout``.
     """
 
-    def __init__(self, denoiser: Denoiser, *, null_label: int, label_dropout: float = 0.1):
+    def __init__(self, denoiser: Denoiser, *, null: Tensor, label_dropout: float = 0.1):
         super().__init__()
         self.denoiser = denoiser
-        self.null_label = null_label
+        self.register_buffer("null", null, persistent=False)
         self.label_dropout = label_dropout
 
     def forward(self, signals: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -235,7 +235,7 @@ class DenoisingLoss(nn.Module):
         offset = torch.rand((), generator=generator, device=device)
         sigma = self.denoiser.training_levels((torch.arange(batch, device=device) + offset) / batch)
         dropped = torch.rand(batch, generator=generator, device=device) < self.label_dropout
-        labels = torch.where(dropped, self.null_label, labels)
+        labels = torch.where(dropped.view(-1, *[1] * self.null.ndim), self.null, labels)
         noise = torch.randn(signals.shape, generator=generator, device=device)
         denoised = self.denoiser(signals + sigma[:, None, None] * noise, sigma, labels)
         error = (denoised - signals).square().mean((1, 2))
@@ -243,22 +243,23 @@ class DenoisingLoss(nn.Module):
 
 
 def guided(
-    denoiser: Denoiser, labels: Tensor, null_label: int, *, scale: float, rescale: float = 0.7
+    denoiser: Denoiser, labels: Tensor, null: Tensor, *, scale: float, rescale: float = 0.7
 ) -> Denoise:
     """``denoise(x, sigma)`` for fixed ``labels`` with classifier-free guidance.
 
-    The result is null + scale * (class - null); its standard deviation is then drawn back to that
-    of the class estimate by the factor ``rescale`` (Lin et al. 2023, section 3.4). A scale of 1
-    is plain class conditioning and costs one network evaluation in place of two.
+    ``null`` is the label of any class. The result is unasked + scale * (wanted - unasked); its
+    standard deviation is then drawn back to that of the wanted by the factor ``rescale`` (Lin et
+    al. 2023, section 3.4). A scale of 1 is plain class conditioning and costs one network
+    evaluation in place of two.
     """
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         level = sigma.to(x.dtype).expand(len(x))
         if scale == 1:
             return denoiser(x, level, labels)
-        both = torch.cat([labels, torch.full_like(labels, null_label)])
-        wanted, null = denoiser(x.repeat(2, 1, 1), level.repeat(2), both).chunk(2)
-        mixed = null + scale * (wanted - null)
+        both = torch.cat([labels, null.expand_as(labels)])
+        wanted, unasked = denoiser(x.repeat(2, 1, 1), level.repeat(2), both).chunk(2)
+        mixed = unasked + scale * (wanted - unasked)
         axes = tuple(range(1, x.ndim))
         ratio = wanted.std(axes, keepdim=True) / mixed.std(axes, keepdim=True).clamp_min(1e-8)
         return mixed * (1 + rescale * (ratio - 1))

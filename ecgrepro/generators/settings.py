@@ -112,13 +112,17 @@ class TimeDiffusionSettings(DiffusionSettings):
 
 
 class UNetSettings(DiffusionSettings):
-    """The U-Net: the network's geometry."""
+    """The U-Net: the network's geometry.
+
+    ``pace``: it is conditioned on heart rate and RR variability, too.
+    """
 
     steps: int = Field(default=3500, gt=0)
     widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(96, 160, 224), min_length=1)
     blocks: int = Field(default=1, gt=0)
     head_width: int = Field(default=32, gt=0)
     embedding: int = Field(default=256, gt=0)
+    pace: bool = True
 
 
 class SimulatorSettings(GeneratorSettings):

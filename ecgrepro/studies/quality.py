@@ -7,6 +7,7 @@ chosen for it, and stands beside the same measure of real records.
 from importlib.metadata import version
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from ecgrepro.classifier import Classifier
@@ -32,6 +33,7 @@ def quality_results(run: Run, dataset: str, name: str) -> list[Result]:
     return [
         *rhythm_agreement(run, dataset, name),
         *heart_rate_results(run, dataset, name),
+        *pace_results(run, dataset, name),
         *usefulness(run, dataset, name),
         *distance_results(run, dataset, name),
         *copies(run, dataset, name),
@@ -133,6 +135,35 @@ def heart(run: Run, dataset: str, cohort: Cohort) -> tuple[np.ndarray, np.ndarra
     place = run.artifact("heart", dataset, made_from, "ecgrepro.heartrate", make)
     rates, variability = np.load(place / "heart.npy")
     return rates, variability
+
+
+def asked_rates(run: Run, dataset: str, name: str) -> pd.DataFrame | None:
+    """Of each record of the pool ``rhythm``, and heart rates ``asked`` for and ``found``.
+
+    Only records in which both are known; None for a generator that is not told a pace.
+    """
+    model = trained_generator(run, dataset, name)
+    if not getattr(model.settings, "pace", False):
+        return None
+    pool = synthetic_pool(run, dataset, name)
+    counts = {code: n for code, n in pool.counts().items() if n}
+    columns = {
+        "rhythm": pool.table["rhythm"].to_numpy(),
+        "asked": model.asked_rates(counts, seed=run.profile.pool.seed),
+        "found": heart(run, dataset, pool)[0],
+    }
+    return pd.DataFrame(columns).dropna()
+
+
+def pace_results(run: Run, dataset: str, name: str) -> list[Result]:
+    """How far a sample's heart rate lies from the one asked for: the median, in beats a minute."""
+    rates = asked_rates(run, dataset, name)
+    if rates is None or rates.empty:
+        return []
+    apart = (rates["found"] - rates["asked"]).abs().to_numpy()
+    bounds = median_bounds(apart)
+    keys = {"dataset": dataset, "generator": name}
+    return [Result("rate_error", float(np.median(apart)), *bounds, n=len(apart), **keys)]
 
 
 def usefulness(run: Run, dataset: str, name: str) -> list[Result]:
