@@ -40,7 +40,7 @@ def cohort(rates, fs=100.0):
 def test_the_pace_is_that_of_the_beats_and_unknown_where_there_are_none():
     pace = measure_pace(cohort([50, 75, 0, 120]))
     assert pace.shape == (4, 2) and pace.dtype == torch.float32
-    assert pace[[0, 1, 3], 0].exp().numpy() == pytest.approx([50, 75, 120], rel=0.02)
+    assert pace[[0, 1, 3], 0].exp().numpy() == pytest.approx([50, 75, 120], rel=0.03)
     assert (pace[[0, 1, 3], 1].exp() < 0.02).all()
     assert pace[2].isnan().all()
 
