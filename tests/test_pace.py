@@ -26,11 +26,8 @@ def cohort(rates, fs=100.0):
     for i, rate in enumerate(rates):
         rr = 60 / rate if rate else 1.0
         times = np.arange(rng.uniform(0, rr), 10, rr)
-        signals.append(
-            beats(times, fs=fs, seed=i, width=0.014)
-            if rate
-            else rng.normal(size=(12, int(10 * fs)))
-        )
+        regular = beats(times, fs=fs, noise=0.005, seed=i, width=0.014)
+        signals.append(regular if rate else rng.normal(size=regular.shape))
     ids = [f"r{i}" for i in range(len(rates))]
     facts = {"source": "chapman", "fold": 1, "age": 50.0, "sex": "", "origin": "real"}
     facts["rhythm"] = ["SB" if rate < 60 else "SR" for rate in rates]
