@@ -117,7 +117,7 @@ class UNetSettings(DiffusionSettings):
     ``pace``: it is conditioned on heart rate and RR variability, too.
     """
 
-    steps: int = Field(default=3500, gt=0)
+    steps: int = Field(default=8000, gt=0)
     widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(default=(96, 160, 224), min_length=1)
     blocks: int = Field(default=1, gt=0)
     head_width: int = Field(default=32, gt=0)
