@@ -1,0 +1,111 @@
+"""Time and frequency: spectra, autocorrelation and amplitudes, lead by lead.
+
+All compare what a set of records is like on average, whatever a record's class or beats.
+Signals have shape (records, leads, samples); values have shape (leads,).
+"""
+
+import numpy as np
+from scipy.signal import welch
+
+from ecgrepro.closeness.kernel import line_wasserstein
+from ecgrepro.errors import EcgreproError
+
+SEGMENT = 2.56  # seconds of a Welch segment: a resolution of 0.4 Hz
+LAG = 2.0  # seconds of autocorrelation: a beat and the next, down to 30 a minute
+BATCH = 256  # records whose spectra are computed at once
+
+
+def spectrum_distance(real: np.ndarray, synthetic: np.ndarray, fs: float) -> np.ndarray:
+    """1-Wasserstein distance of the mean normalized power spectra, in Hz, (leads,).
+
+    How far, on average, power would have to be moved along the frequency axis. In [0, fs / 2]; 0
+    for equal mean spectra; lower is closer. Blind to phase, so to the shape and order of waves,
+    and to amplitude.
+    """
+    real, synthetic = checked_signals(real, synthetic)
+    frequencies, a = mean_spectrum(real, fs)
+    _, b = mean_spectrum(synthetic, fs)
+    step = frequencies[1] - frequencies[0]
+    return np.abs(np.cumsum(a - b, axis=1)[:, :-1]).sum(axis=1) * step
+
+
+def mean_spectrum(signals: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies (f,) in Hz and the mean of the records' power spectra, (leads, f), of sum 1.
+
+    Welch's method (scipy), Hann windows of `SEGMENT` seconds, half overlapping. A lead that is
+    flat in a record adds nothing to the mean.
+    """
+    length = min(signals.shape[2], round(SEGMENT * fs))
+    total = 0.0
+    for start in range(0, len(signals), BATCH):
+        part = np.asarray(signals[start : start + BATCH], np.float64)
+        frequencies, power = welch(part, fs, nperseg=length)
+        weight = power.sum(axis=2, keepdims=True)
+        total = total + np.divide(power, weight, where=weight > 0, out=0 * power).sum(axis=0)
+    sums = total.sum(axis=1, keepdims=True)
+    if not sums.all():
+        raise EcgreproError(f"lead {int(np.argmin(sums))} is flat in every record: no spectrum")
+    return frequencies, total / sums
+
+
+def autocorrelation_difference(real: np.ndarray, synthetic: np.ndarray, fs: float) -> np.ndarray:
+    """Mean absolute difference of the mean autocorrelations up to `LAG` seconds, (leads,).
+
+    In [0, 2]; lower is closer. It sees the width of waves and how regularly they come; blind to
+    polarity, and to which of two orders waves come in.
+    """
+    real, synthetic = checked_signals(real, synthetic)
+    return np.abs(mean_autocorrelation(real, fs) - mean_autocorrelation(synthetic, fs)).mean(axis=1)
+
+
+def mean_autocorrelation(signals: np.ndarray, fs: float) -> np.ndarray:
+    """Mean over records of the autocorrelation at lags 0 to `LAG` seconds, (leads, lags).
+
+    The biased estimate (Box and Jenkins 1976), 1 at lag 0; a flat lead counts as 0 at all lags.
+    """
+    samples = signals.shape[2]
+    lags = min(samples, round(LAG * fs) + 1)
+    total = 0.0
+    for start in range(0, len(signals), BATCH):
+        part = np.asarray(signals[start : start + BATCH], np.float64)
+        part = part - part.mean(axis=2, keepdims=True)
+        power = np.abs(np.fft.rfft(part, 2 * samples, axis=2)) ** 2
+        sums = np.fft.irfft(power, axis=2)[:, :, :lags]
+        scale = sums[:, :, :1]
+        total = total + np.divide(sums, scale, where=scale > 0, out=0 * sums).sum(axis=0)
+    return total / len(signals)
+
+
+def amplitude_distance(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
+    """1-Wasserstein distance of the distributions of all samples, in the signals' units, (leads,).
+
+    In [0, ∞); lower is closer. It sees clipping, scale and skew; blind to time.
+    """
+    real, synthetic = checked_signals(real, synthetic)
+    leads = range(real.shape[1])
+    sets = ([np.asarray(s[:, lead], np.float64).reshape(-1, 1) for s in (real, synthetic)]
+            for lead in leads)  # fmt: skip
+    return np.array([line_wasserstein(a, b, power=1)[0] for a, b in sets])
+
+
+def checked_signals(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sets, if they can be compared: (records, leads, samples), finite, of one shape."""
+    for name, signals in (("real", real), ("synthetic", synthetic)):
+        if np.ndim(signals) != 3 or 0 in np.shape(signals):
+            raise EcgreproError(
+                f"the {name} signals must have shape (records, leads, samples) and hold "
+                f"something, not {np.shape(signals)}"
+            )
+        for start in range(0, len(signals), BATCH):
+            bad = ~np.isfinite(signals[start : start + BATCH]).all(axis=(1, 2))
+            if bad.any():
+                raise EcgreproError(
+                    f"{name} record at position {start + int(bad.argmax())} holds NaN or infinite "
+                    "samples: remove or mend it"
+                )
+    if real.shape[1:] != synthetic.shape[1:]:
+        raise EcgreproError(
+            "real and synthetic signals differ in (leads, samples): "
+            f"{real.shape[1:]} and {synthetic.shape[1:]}"
+        )
+    return real, synthetic
