@@ -1,0 +1,58 @@
+"""Whether a classifier can be taught to tell synthetic from real records."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecgrepro.closeness.distance import checked_pair
+from ecgrepro.errors import EcgreproError
+
+FOLDS = 5
+
+
+def discriminator_scores(
+    real: np.ndarray, synthetic: np.ndarray, *, patients: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """How real each record looks to a logistic regression that was trained on the others.
+
+    Scores (real,) and (synthetic,), from `FOLDS`-fold cross-validation; records of one patient
+    are in one fold.
+
+    Parameters
+    ----------
+    real, synthetic
+        Embeddings of shape (records, dimensions), about as many of each.
+    patients
+        The patient of each real record; every record is its own without.
+    """
+    real, synthetic = checked_pair(real, synthetic, ("real", "synthetic"), least=2 * FOLDS)
+    n = len(real)
+    groups = np.arange(n) if patients is None else np.unique(patients, return_inverse=True)[1]
+    if len(groups) != n:
+        raise EcgreproError(f"{len(groups)} patients for {n} real records")
+    if len(np.unique(groups)) < FOLDS:
+        raise EcgreproError(f"the real records are of fewer than {FOLDS} patients")
+    x = np.concatenate([real, synthetic])
+    y = np.repeat([1, 0], [n, len(synthetic)])
+    groups = np.concatenate([groups, n + np.arange(len(synthetic))])
+    scores = np.empty(len(x))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for train, test in folds.split(x, y, groups):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        scores[test] = model.fit(x[train], y[train]).decision_function(x[test])
+    return scores[:n], scores[n:]
+
+
+def discriminator_auc(
+    real: np.ndarray, synthetic: np.ndarray, *, patients: np.ndarray | None = None, seed: int = 0
+) -> float:
+    """Area under the ROC curve of telling real from synthetic: see `discriminator_scores`.
+
+    0.5: it cannot; 1: always. Lower is closer; a little below 0.5 is chance. It sees what is linear
+    in the embedding; copies look real to it.
+    """
+    a, b = discriminator_scores(real, synthetic, patients=patients, seed=seed)
+    return float(roc_auc_score(np.repeat([1, 0], [len(a), len(b)]), np.concatenate([a, b])))
