@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 
 from ecgrepro.closeness.privacy import (
     authenticity,
@@ -29,6 +30,14 @@ def membership(train, held_out, synthetic, per_patient=1, **settings):
         held_out_patients=np.array([f"b{i // per_patient}" for i in range(len(held_out))]),
         **settings,
     )
+
+
+def test_nearest_distances_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    points, others = rng.normal(size=(700, 30)), rng.normal(size=(1100, 30))
+    expected = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points)[0][:, 0]
+    assert nearest_distances(points, others) == pytest.approx(expected, rel=1e-9)
+    assert nearest_distances(others[:3], others) == pytest.approx(0, abs=1e-9)
 
 
 def test_an_honest_generator_gives_nothing_away():

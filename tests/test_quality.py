@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.neighbors import NearestNeighbors
 from test_cohort import a_cohort
 
 from ecgrepro import EcgreproError
@@ -15,7 +14,6 @@ from ecgrepro.studies.quality import (
     copies,
     first_of_each,
     median_bounds,
-    nearest_distances,
     wilson,
 )
 from ecgrepro.studies.run import Run
@@ -35,14 +33,6 @@ def test_median_bounds_cover_the_median():
         covered = (bounds[:, 0] <= np.log(2)) & (np.log(2) <= bounds[:, 1])
         assert 0.94 < covered.mean() <= 0.99
     assert median_bounds(np.ones(5)) == (None, None)
-
-
-def test_nearest_distances_are_those_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    points, others = rng.normal(size=(700, 30)), rng.normal(size=(1100, 30))
-    expected = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points)[0][:, 0]
-    assert nearest_distances(points, others) == pytest.approx(expected, rel=1e-4)
-    assert nearest_distances(others[:3], others) == pytest.approx(0, abs=0.01)
 
 
 def test_the_first_of_each_are_as_many_of_each_rhythm():

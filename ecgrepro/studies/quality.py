@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from ecgrepro.classifier import Classifier
+from ecgrepro.closeness.privacy import near_copies
 from ecgrepro.cohort import Cohort
 from ecgrepro.heartrate import rates_and_variability
 from ecgrepro.results import Result
@@ -25,7 +26,6 @@ REAL = "real"  # what a row with this comparison is of
 SINUS = ("SB", "SR", "ST", "GSVT")  # rhythms that are told apart by their rate
 COPY_PERCENTILE = 1.0  # of the real test records' distances to the nearest training record
 LARGEST = 2000  # synthetic records that are searched for copies
-CHUNK = 512  # records between which distances are computed at a time
 
 
 def quality_results(run: Run, dataset: str, name: str) -> list[Result]:
@@ -223,13 +223,12 @@ def copies(run: Run, dataset: str, name: str) -> list[Result]:
     }
     rows = []
     for space, place in spaces.items():
-        train = place(parts["train"])
-        real, made = (nearest_distances(place(c), train) for c in (parts["test"], chosen))
-        threshold = float(np.percentile(real, COPY_PERCENTILE))
-        near = made < threshold
-        bounds = wilson(near.sum(), len(near))
-        rows.append(Result("copies", near.mean(), *bounds, n=len(near), scope=space, **keys))
-        rows.append(Result("copy_threshold", threshold, n=len(real), scope=space, **keys))
+        sets = (place(c) for c in (parts["train"], parts["test"], chosen))
+        found = near_copies(*sets, COPY_PERCENTILE)
+        where = {**keys, "scope": space}
+        bounds = wilson(found.near.sum(), len(found.near))
+        rows.append(Result("copies", found.share, *bounds, n=len(found.near), **where))
+        rows.append(Result("copy_threshold", found.threshold, n=len(parts["test"]), **where))
     return rows
 
 
@@ -252,18 +251,6 @@ def first_of_each(cohort: Cohort, n: int) -> Cohort:
     """The first ``n`` records of each rhythm, or as many as the rarest of them has."""
     n = min(n, min(count for count in cohort.counts().values() if count))
     return cohort.select((cohort.table.groupby("rhythm").cumcount() < n).to_numpy())
-
-
-def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each point to the nearest of ``others``, (points,); both (n, d)."""
-    nearest = np.full(len(points), np.inf, np.float32)
-    for i in range(0, len(points), CHUNK):
-        a = np.asarray(points[i : i + CHUNK], np.float32)
-        for j in range(0, len(others), CHUNK):
-            b = np.asarray(others[j : j + CHUNK], np.float32)
-            square = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-            nearest[i : i + CHUNK] = np.minimum(nearest[i : i + CHUNK], square.min(1))
-    return np.sqrt(np.maximum(nearest, 0))
 
 
 def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
