@@ -116,11 +116,14 @@ def distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.nd
         rows = slice(start, min(start + CHUNK, len(x)))
         x_centred = x[rows] - centre
         x_square = np.einsum("ij,ij->i", x_centred, x_centred)
-        scale = x_square[:, None] + y_square
-        block = scale - 2 * (x_centred @ y_centred.T)
+        block = x_centred @ y_centred.T
+        block *= -2
+        block += y_square
+        block += x_square[:, None]
         # |x|² + |y|² - 2xy loses its digits where x ≈ y; near-copies matter here, so those few
         # pairs are taken again by difference.
-        near = np.argwhere(block < 1e-6 * scale)
+        i, j = np.nonzero(block < 1e-6 * (x_square[:, None] + y_square.max()))
+        near = np.column_stack([i, j])[block[i, j] < 1e-6 * (x_square[i] + y_square[j])]
         for i, j in (near[at : at + CHUNK].T for at in range(0, len(near), CHUNK)):
             block[i, j] = ((x_centred[i] - y_centred[j]) ** 2).sum(axis=1)
         yield rows, np.sqrt(block, out=block)

@@ -1,5 +1,7 @@
 """Distances between two distributions of embeddings."""
 
+import contextlib
+
 import numpy as np
 
 from ecgrepro.errors import EcgreproError
@@ -77,7 +79,13 @@ def fit_gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) of ``x`` and a factor A, shape (min(records, d), d), AᵀA its covariance."""
     mean = x.mean(axis=0)
     centred = (x - mean) / np.sqrt(len(x) - 1)
-    return mean, centred if len(x) <= x.shape[1] else np.linalg.qr(centred, mode="r")
+    if len(x) <= x.shape[1]:
+        return mean, centred
+    with contextlib.suppress(np.linalg.LinAlgError):  # of a covariance without full rank
+        factor = np.linalg.cholesky(centred.T @ centred).T
+        if factor.diagonal().min() > 1e-4 * factor.diagonal().max():
+            return mean, factor
+    return mean, np.linalg.qr(centred, mode="r")  # slower, exact whatever the rank
 
 
 def gaussian_distance(
@@ -86,8 +94,8 @@ def gaussian_distance(
     """`frechet_distance` of two results of `fit_gaussian`."""
     (m1, a), (m2, b) = first, second
     # For any factors S1 = AᵀA and S2 = BᵀB the trace of (S1 S2)^½ is the sum of the singular
-    # values of A Bᵀ. Nothing is symmetrized, squared or inverted, so a covariance without full
-    # rank costs no accuracy.
+    # values of A Bᵀ. Nothing is symmetrized or inverted, so a covariance without full rank costs
+    # no accuracy.
     overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     shift = m1 - m2
     return max(0.0, float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * overlap))
