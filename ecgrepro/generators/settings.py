@@ -114,8 +114,8 @@ class TimeDiffusionSettings(DiffusionSettings):
 class UNetSettings(DiffusionSettings):
     """The U-Net: the network's geometry.
 
-    ``pace``: it is conditioned on heart rate and RR variability, too. Of the scales 1.5, 2 and 3,
-    ``guidance`` 2 came nearest to the validation records' embeddings, by little.
+    ``pace``: it is conditioned on heart rate and RR variability, too. Of ``guidance`` 1.5, 2 and 3
+    the classifier's embeddings of samples were at 2 nearest to those of the training records.
     """
 
     steps: int = Field(default=8000, gt=0)
