@@ -189,7 +189,10 @@ def test_only_what_learns_decides_a_bar():
     assert table.loc["coverage", "verdict"] == "missed; the interval includes the bar"
     assert table.loc["Fréchet distance over its floor", "verdict"] == "met"
     assert table.loc["rhythm agreement", "verdict"].tolist() == ["missed", "missed"]  # not measured
-    wide = measures_table(frame).set_index("measure")
+    floor = frame[frame["metric"] == "coverage"].iloc[:1].assign(comparison="floor", value=0.6)
+    wide = measures_table(pd.concat([frame, floor])).set_index("measure")
+    assert wide.loc["coverage", "real records"].startswith("0.60")
+    assert wide.loc["rhythm agreement", "real records"] == "–"
     assert wide.loc["coverage", "U-Net diffusion ‡"] == "0.50 [0.40, 0.70] ✗~"
     assert wide.loc["rhythm agreement", "bar"] == "≥ 0.95 best; ≥ 0.75 each"
     assert wide.loc["evaluations, ancestral over default", "Simulator ‡"] == "–"

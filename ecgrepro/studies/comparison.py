@@ -10,6 +10,7 @@ import pandas as pd
 from ecgrepro.errors import EcgreproError
 from ecgrepro.profiles import GENERATORS, LEARNED, PAPERS_GENERATORS
 from ecgrepro.report import number
+from ecgrepro.studies.quality import FLOOR, REAL
 from ecgrepro.studies.run import Run
 
 BEYOND = "‡"  # beside a generator that is not in the paper
@@ -103,7 +104,8 @@ def one(results: pd.DataFrame, generator: str, metric: str, scope: str = "") -> 
 def measures_table(results: pd.DataFrame) -> pd.DataFrame:
     """One row per measure, one column per generator: value with interval, and how it stands.
 
-    A measure with two bars is marked by the one for each.
+    A measure with two bars is marked by the one for each. What real records get in the same measure
+    stands beside it, where that is known.
     """
     bars = {(b.metric, b.scope): b for b in BARS}  # the last of a measure
     rows = []
@@ -114,8 +116,19 @@ def measures_table(results: pd.DataFrame) -> pd.DataFrame:
             found = one(results, name, metric, scope)
             absent = found is None and metric in DIFFUSION_ONLY
             row[title] = "–" if absent else f"{_shown(found)} {bar.mark(found)}"
+        row["real records"] = _shown(_real(results, metric))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _real(results: pd.DataFrame, metric: str) -> pd.Series | None:
+    """What real records get in a metric, overall: the same for every generator."""
+    rows = results[
+        (results["metric"] == metric)
+        & (results["rhythm"] == "")
+        & results["comparison"].isin([REAL, FLOOR])
+    ]
+    return rows.iloc[0] if len(rows) else None
 
 
 def bars_table(results: pd.DataFrame) -> pd.DataFrame:
