@@ -113,7 +113,7 @@ def test_every_measure_of_a_generator(run):
 @pytest.mark.slow
 def test_trials_differ_in_what_they_are_told(run):
     counts = sweeps.matched_counts(run, "chapman")
-    scales = sweeps.guidance_trials(run, "chapman", "unet")
+    scales = sweeps.guidance_trials(run, "chapman", "diffwave")
     assert [t.guidance for t in scales] == [1, 1.5, 2]  # the profile's, and the generator's own
     assert [t.evaluations for t in scales] == [4, 8, 8]
     steps = sweeps.step_trials(run, "chapman", "unet")
