@@ -105,7 +105,7 @@ class TimeDiffusionSettings(DiffusionSettings):
     ``causal``: a position sees only those before it, as in the package of that name.
     """
 
-    steps: int = Field(default=1500, gt=0)
+    steps: int = Field(default=3000, gt=0)
     channels: int = Field(default=128, gt=0)
     embedding: int = Field(default=128, gt=0)
     causal: bool = False
