@@ -138,7 +138,7 @@ BLIND = {
     "time warp": ("leads", "precision"),
     "beat removal": ("precision", "leads"),
     "label shuffling": ("frechet", "coverage", "spectrum", "amplitude", "leads", "copies"),
-    "duplication": ("precision", "leads"),
+    "duplication": ("precision",),
     "memorization": ("frechet", "precision", "coverage"),
 }
 

@@ -14,12 +14,12 @@ from ecgrepro.generators.samplers import SAMPLERS, karras_sigmas
 WEIGHTS = torch.tensor([0.3, 0.7], dtype=torch.float64)
 MEANS = torch.tensor([[-2.0, 1.0], [1.5, 0.5]], dtype=torch.float64)
 SPREADS = torch.tensor([0.4, 0.7], dtype=torch.float64)
-NULL = 2  # label of "any component"
+NULL = torch.tensor(2)  # label of "any component"
 
 
 def mixture(x, sigma):
     """E[clean | x] for a mixture of two isotropic Gaussians in the plane; x is (B, 1, 2)."""
-    return by_component(x, sigma, torch.full((len(x),), NULL))
+    return by_component(x, sigma, NULL.expand(len(x)))
 
 
 def by_component(x, sigma, labels):
@@ -145,7 +145,7 @@ def test_guidance_between_gaussians_has_a_closed_form(scale):
         return m + variance / (variance + sigma[:, None, None] ** 2) * (x - m)
 
     labels = torch.zeros(100, dtype=torch.int64)
-    pulled = guided(denoise, labels, 1, scale=scale, rescale=0)
+    pulled = guided(denoise, labels, torch.tensor(1), scale=scale, rescale=0)
     start = plane(100)
     start = (start - start.mean(0)) / start.std(0) * 1000
     x = SAMPLERS["heun"](pulled, start, karras_sigmas(150, 1e-3, 1000.0))[:, 0]
