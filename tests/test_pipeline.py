@@ -51,6 +51,14 @@ def test_every_page_of_the_smoke_run_has_results_and_provenance(smoke_run):
 
 
 @pytest.mark.slow
+def test_no_page_shows_a_warning(smoke_run):
+    for path in sorted((smoke_run / "notebooks").rglob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            said = [o.text for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+            assert not said, f"{path.name}: {said}"
+
+
+@pytest.mark.slow
 def test_nothing_is_done_again_when_nothing_changed(smoke_run):
     before = {
         p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.suffix in (".ipynb", ".json")
