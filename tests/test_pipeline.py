@@ -55,7 +55,7 @@ def test_no_page_shows_a_warning(smoke_run):
     for path in sorted((smoke_run / "notebooks").rglob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             said = [o.text for o in cell.get("outputs", []) if o.get("name") == "stderr"]
-            assert not said, f"{path.name}: {said}"
+            assert "Warning" not in "".join(said), f"{path.name}: {said}"
 
 
 @pytest.mark.slow
