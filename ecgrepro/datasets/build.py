@@ -162,7 +162,7 @@ class exclusive:
             try:
                 self._lock.acquire(timeout=0)
             except filelock.Timeout:
-                print(f"another process is making {self._target}: waiting for it", file=sys.stderr)
+                print(f"another process is making {self._target.name}: waiting", file=sys.stderr)
                 self._lock.acquire()
         except OSError as error:
             raise _cannot_write(self._target.parent, error) from error
