@@ -13,6 +13,7 @@ from test_representation import millivolts
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import GENERATORS, generator_class, load_generator, make_generator
 from ecgrepro.generators.representation import CLAMP
+from ecgrepro.generators.saved import VERSION
 from ecgrepro.generators.settings import SETTINGS
 from ecgrepro.preprocess import standardize
 
@@ -150,9 +151,9 @@ def test_another_model_or_version_is_refused(saved):
     with pytest.raises(EcgreproError, match="holds a diffwave generator, not simulator"):
         generator_class("simulator").load(saved)
     edit(saved, format=1)
-    with pytest.raises(EcgreproError, match="format 1, this version reads 2: train .* again"):
+    with pytest.raises(EcgreproError, match=f"format 1, this version reads {VERSION}: train .* again"):
         load_generator(saved)
-    edit(saved, format=2, name="wavegan")
+    edit(saved, format=VERSION, name="wavegan")
     with pytest.raises(EcgreproError, match="unknown generator 'wavegan'"):
         load_generator(saved)
 
@@ -251,7 +252,7 @@ def test_a_checkpoint_of_another_version_is_refused(trained, tmp_path, monkeypat
     make_generator("diffwave", trained.settings, device="cpu").fit(
         cohort(6, samples=60), checkpoint_dir=tmp_path
     )
-    monkeypatch.setattr("ecgrepro.generators.base.VERSION", 3)
+    monkeypatch.setattr("ecgrepro.generators.base.VERSION", VERSION + 1)
     with pytest.raises(EcgreproError, match="another training .other version"):
         make_generator("diffwave", trained.settings, device="cpu").fit(
             cohort(6, samples=60), checkpoint_dir=tmp_path

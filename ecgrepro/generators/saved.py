@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ecgrepro.errors import EcgreproError
 
-VERSION = 2  # of the saved form, of checkpoints and of unfinished pools
+VERSION = 3  # of the saved form, of checkpoints and of unfinished pools
 FACTS, WEIGHTS = "generator.json", "weights.safetensors"
 
 
