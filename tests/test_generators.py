@@ -151,7 +151,8 @@ def test_another_model_or_version_is_refused(saved):
     with pytest.raises(EcgreproError, match="holds a diffwave generator, not simulator"):
         generator_class("simulator").load(saved)
     edit(saved, format=1)
-    with pytest.raises(EcgreproError, match=f"format 1, this version reads {VERSION}: train .* again"):
+    said = f"format 1, this version reads {VERSION}: train .* again"
+    with pytest.raises(EcgreproError, match=said):
         load_generator(saved)
     edit(saved, format=VERSION, name="wavegan")
     with pytest.raises(EcgreproError, match="unknown generator 'wavegan'"):
