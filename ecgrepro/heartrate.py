@@ -54,7 +54,7 @@ def r_peaks(record: np.ndarray, fs: float) -> np.ndarray:
     peaks, limb, chest = (
         _detected(np.median(slope[leads], axis=0), fs) for leads in (slice(None), LIMB, CHEST)
     )
-    if len(peaks) < FEWEST or _matching(limb, chest, TOLERANCE * fs) < AGREEMENT:
+    if len(peaks) < FEWEST or matching(limb, chest, TOLERANCE * fs) < AGREEMENT:
         return peaks[:0]
     return peaks
 
@@ -103,7 +103,7 @@ def _detected(signal: np.ndarray, fs: float) -> np.ndarray:
     return np.asarray(found["ECG_R_Peaks"], int)
 
 
-def _matching(a: np.ndarray, b: np.ndarray, tolerance: float) -> float:
+def matching(a: np.ndarray, b: np.ndarray, tolerance: float) -> float:
     """F1 of two sets of peaks: the share that has a counterpart within ``tolerance`` samples."""
     if not len(a) or not len(b):
         return 0.0

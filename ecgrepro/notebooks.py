@@ -30,6 +30,7 @@ SECTIONS = {
     "02_generators": "Generator",
     "02_generators_compared": "Generators compared",
     "03_closeness": "Closeness",
+    "03_closeness_checked": "The metrics, checked",
     "04_augmentation": "Augmentation",
     "05_transfer": "Transfer",
     "06_claims": "The paper's claims",
@@ -77,6 +78,8 @@ def pages(profile: Profile) -> list[Page]:
     for hospital in HOSPITALS:
         for name in generators:
             add("03_closeness", hospital, name, [f"02_generators/{hospital}-{name}"])
+    for hospital in HOSPITALS:
+        add("03_closeness_checked", hospital, "", [f"01_data/{hospital}"])
     for dataset in both:
         add("04_augmentation", dataset, "", made.get(dataset) or sum(made.values(), []))
     for hospital in HOSPITALS:

@@ -31,7 +31,7 @@ COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4",
 INCH = 25.4
 
 
-def _styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
+def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
     """Draw in the book's style and leave the caller's settings as they were."""
 
     @wraps(draw)
@@ -42,7 +42,7 @@ def _styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
     return wrapper
 
 
-@_styled
+@styled
 def ecg_paper(
     signal: np.ndarray,
     fs: float,
@@ -88,7 +88,7 @@ def ecg_paper(
     return ax
 
 
-@_styled
+@styled
 def ecg_strips(
     records: Mapping[str, np.ndarray],
     fs: float,
@@ -126,7 +126,7 @@ def ecg_strips(
     return ax
 
 
-@_styled
+@styled
 def learning_curve(
     curves: Mapping[str, Sequence[Sequence[float]]],
     xlabel: str,
@@ -162,7 +162,7 @@ def learning_curve(
     return ax
 
 
-@_styled
+@styled
 def intervals(
     rows: Mapping[str, tuple[float, float, float]],
     xlabel: str,
@@ -189,7 +189,7 @@ def intervals(
     return ax
 
 
-@_styled
+@styled
 def grouped_boxes(
     groups: Mapping[str, Mapping[str, np.ndarray]],
     ylabel: str,
@@ -234,7 +234,7 @@ def grouped_boxes(
     return ax
 
 
-@_styled
+@styled
 def strip_grid(
     rows: Mapping[str, Mapping[str, np.ndarray]],
     fs: float,
@@ -268,7 +268,7 @@ def strip_grid(
     return axes
 
 
-@_styled
+@styled
 def named_points(
     points: Mapping[str, tuple[float | None, float | None]],
     xlabel: str,
@@ -295,7 +295,7 @@ def named_points(
     return ax
 
 
-@_styled
+@styled
 def asked_and_found(
     groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     what: str,
@@ -314,7 +314,7 @@ def asked_and_found(
     return ax
 
 
-@_styled
+@styled
 def note(text: str, ax: Axes | None = None) -> Axes:
     """A line of text where a figure would be: why there is nothing to draw."""
     ax = _axes((6.4, 0.8), ax)

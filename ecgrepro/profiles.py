@@ -126,10 +126,17 @@ class Quality(_Part):
 
 
 class Closeness(_Part):
-    """Neighbours for precision, recall, density and coverage; half-samples for intervals."""
+    """Neighbours for precision, recall, density and coverage; half-samples for intervals.
+
+    ``heart`` and ``dtw``: records of a set whose waves are delineated, and that are warped.
+    ``levels`` of each defect on the page that checks the metrics.
+    """
 
     neighbours: Count = 5
     resamples: Annotated[int, Field(ge=20)] = 200
+    heart: Annotated[int, Field(ge=10)] = 200
+    dtw: Annotated[int, Field(ge=10)] = 100
+    levels: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Unique] = [0.25, 0.5, 1]
 
 
 class Augmentation(_Part):

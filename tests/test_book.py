@@ -25,6 +25,7 @@ SECTIONS = {
     "02_generators": ["chapman-diffwave", "ptb-xl-diffwave"],
     "02_generators_compared": ["chapman", "ptb-xl"],
     "03_closeness": ["chapman-diffwave", "ptb-xl-diffwave"],
+    "03_closeness_checked": ["chapman", "ptb-xl"],
     "04_augmentation": ["chapman", "merged", "ptb-xl"],
     "05_transfer": ["chapman", "ptb-xl"],
     "06_claims": ["all"],

@@ -52,7 +52,7 @@ def mmd_p_value(
         raise EcgreproError(f"permutations must be at least 1, not {permutations}")
     bandwidth = _checked_bandwidth(x, y, bandwidth)
     pooled = np.concatenate([x, y])
-    kernel = _kernel(distances(pooled, pooled), bandwidth)
+    kernel = kernel_of(distances(pooled, pooled), bandwidth)
     np.fill_diagonal(kernel, 0)
     n, m = len(x), len(y)
     rng = np.random.default_rng(seed)
@@ -102,9 +102,14 @@ def sliced_wasserstein(
     x, y = checked_pair(x, y, ("first", "second"))
     if projections < 1:
         raise EcgreproError(f"projections must be at least 1, not {projections}")
-    directions = np.random.default_rng(seed).normal(size=(x.shape[1], projections))
-    directions /= np.linalg.norm(directions, axis=0)
+    directions = random_directions(x.shape[1], projections, seed)
     return float(np.sqrt(line_wasserstein(x @ directions, y @ directions).mean()))
+
+
+def random_directions(dimensions: int, projections: int, seed: int) -> np.ndarray:
+    """Unit vectors, uniform on the sphere, (dimensions, projections)."""
+    directions = np.random.default_rng(seed).normal(size=(dimensions, projections))
+    return directions / np.linalg.norm(directions, axis=0)
 
 
 def line_wasserstein(x: np.ndarray, y: np.ndarray, power: int = 2) -> np.ndarray:
@@ -131,7 +136,7 @@ def _checked_bandwidth(x: np.ndarray, y: np.ndarray, bandwidth: float | None) ->
     return bandwidth
 
 
-def _kernel(distance: np.ndarray, bandwidth: float) -> np.ndarray:
+def kernel_of(distance: np.ndarray, bandwidth: float) -> np.ndarray:
     """The mean of the Gaussians of `SCALES`; half the bandwidth is the fourth power."""
     power = np.exp(np.square(distance / (np.sqrt(2) * SCALES[0] * bandwidth)) * -1)
     total = power.copy()
@@ -144,4 +149,4 @@ def _kernel(distance: np.ndarray, bandwidth: float) -> np.ndarray:
 
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray, bandwidth: float) -> float:
-    return float(sum(_kernel(block, bandwidth).sum() for _, block in distance_blocks(x, y)))
+    return float(sum(kernel_of(block, bandwidth).sum() for _, block in distance_blocks(x, y)))

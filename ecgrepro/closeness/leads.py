@@ -28,6 +28,16 @@ def lead_residuals(signals: np.ndarray, leads: tuple[str, ...], units: str) -> d
         the identities.
     """
     signals, _ = checked_signals(signals, signals)
+    parts = range(0, len(signals), BATCH)
+    sums = sum(residual_squares(signals[i : i + BATCH], leads, units).sum(axis=0) for i in parts)
+    return dict(zip(IDENTITIES, relative_residuals(sums).tolist(), strict=True))
+
+
+def residual_squares(signals: np.ndarray, leads: tuple[str, ...], units: str) -> np.ndarray:
+    """Of each record the sums of squares of what should be zero, and of the four leads' mean.
+
+    Shape (records, identities + 1); parameters as `lead_residuals`.
+    """
     if units != "mV":
         raise EcgreproError(
             f"lead identities hold for signals in mV, not in {units!r}: compare cohorts in mV"
@@ -36,16 +46,20 @@ def lead_residuals(signals: np.ndarray, leads: tuple[str, ...], units: str) -> d
     if missing := [lead for lead in needed if lead not in leads]:
         raise EcgreproError(f"lead identities need the leads {', '.join(missing)}, too")
     at = {lead: leads.index(lead) for lead in needed}
-    squares, size = dict.fromkeys(IDENTITIES, 0.0), 0.0
-    for start in range(0, len(signals), BATCH):
-        part = np.asarray(signals[start : start + BATCH], np.float64)
-        size += np.square(part[:, [at[x] for x in ("I", "II", "III", "aVF")]]).mean(1).sum()
-        for name, weights in IDENTITIES.items():
-            rest = sum(weight * part[:, at[lead]] for lead, weight in weights.items())
-            squares[name] += np.square(rest).sum()
-    if not size:
+    part = np.asarray(signals, np.float64)
+    rests = [
+        sum(weight * part[:, at[lead]] for lead, weight in weights.items())
+        for weights in IDENTITIES.values()
+    ]
+    size = np.square(part[:, [at[x] for x in ("I", "II", "III", "aVF")]]).mean(1).sum(1)
+    return np.column_stack([*(np.square(rest).sum(1) for rest in rests), size])
+
+
+def relative_residuals(sums: np.ndarray) -> np.ndarray:
+    """Root of each identity's share, from the summed `residual_squares`, (identities,)."""
+    if not sums[-1]:
         raise EcgreproError("the limb leads are zero in every record: there is nothing to relate")
-    return {name: float(np.sqrt(square / size)) for name, square in squares.items()}
+    return np.sqrt(sums[:-1] / sums[-1])
 
 
 def lead_correlation_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
@@ -57,21 +71,25 @@ def lead_correlation_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     real, synthetic = checked_signals(real, synthetic)
     if real.shape[1] < 2:
         raise EcgreproError("correlations between leads need at least two leads")
-    pairs = np.triu_indices(real.shape[1], 1)
-    apart = (mean_correlation(real) - mean_correlation(synthetic))[pairs]
+    return correlations_apart(mean_correlation(real), mean_correlation(synthetic))
+
+
+def correlations_apart(a: np.ndarray, b: np.ndarray) -> float:
+    """Root mean square difference of two matrices (leads, leads) over pairs of leads."""
+    apart = (a - b)[np.triu_indices(len(a), 1)]
     return float(np.sqrt((apart**2).mean()))
 
 
 def mean_correlation(signals: np.ndarray) -> np.ndarray:
-    """Mean over records of the correlation matrix of the leads, (leads, leads).
+    """Mean over records of `correlations`, (leads, leads)."""
+    parts = (signals[i : i + BATCH] for i in range(0, len(signals), BATCH))
+    return sum(correlations(part).sum(axis=0) for part in parts) / len(signals)
 
-    A flat lead counts as uncorrelated.
-    """
-    total = 0.0
-    for start in range(0, len(signals), BATCH):
-        part = np.asarray(signals[start : start + BATCH], np.float64)
-        part = part - part.mean(axis=2, keepdims=True)
-        norm = np.linalg.norm(part, axis=2, keepdims=True)
-        unit = np.divide(part, norm, where=norm > 0, out=0 * part)
-        total = total + (unit @ unit.transpose(0, 2, 1)).sum(axis=0)
-    return total / len(signals)
+
+def correlations(signals: np.ndarray) -> np.ndarray:
+    """Correlation matrix of each record's leads, (records, leads, leads); 0 for a flat lead."""
+    part = np.asarray(signals, np.float64)
+    part = part - part.mean(axis=2, keepdims=True)
+    norm = np.linalg.norm(part, axis=2, keepdims=True)
+    unit = np.divide(part, norm, where=norm > 0, out=0 * part)
+    return unit @ unit.transpose(0, 2, 1)

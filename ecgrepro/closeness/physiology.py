@@ -55,7 +55,9 @@ def measures(
     signals
         Shape (records, 12, samples); errors as `ecgrepro.heartrate.r_peaks`.
     """
-    rows = [_measured(record, fs) for record in tqdm(signals, desc=title, disable=None)]
+    rows = [
+        _measured(record, fs) for record in tqdm(signals, desc=title, leave=False, disable=None)
+    ]
     return pd.DataFrame(rows, columns=list(MEASURES), dtype=float)
 
 

@@ -81,12 +81,17 @@ def authenticity(train: np.ndarray, synthetic: np.ndarray) -> float:
     dimensions it can be anything from a half to one.
     """
     train, synthetic = _checked(train, synthetic)
+    return float(authentic(train, synthetic).mean())
+
+
+def authentic(train: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
+    """Which synthetic records count as authentic, bool (synthetic,); see `authenticity`."""
     own = radii(train, 1)
-    authentic = 0
+    found = []
     for _, block in distance_blocks(synthetic, train):
         nearest = block.argmin(axis=1)
-        authentic += (block[np.arange(len(block)), nearest] > own[nearest]).sum()
-    return float(authentic / len(synthetic))
+        found.append(block[np.arange(len(block)), nearest] > own[nearest])
+    return np.concatenate(found)
 
 
 def membership_auc(
@@ -130,19 +135,22 @@ def membership_auc(
         raise EcgreproError(f"patient {min(both)} is in training and in held-out records")
     rng = np.random.default_rng(seed)
     draws = [
-        _area(rng.choice(inside, len(inside)), rng.choice(outside, len(outside)))
+        share_below(rng.choice(inside, len(inside)), rng.choice(outside, len(outside)))
         for _ in range(resamples)
     ]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return _area(inside, outside), float(low), float(high)
+    return share_below(inside, outside), float(low), float(high)
 
 
-def _area(inside: np.ndarray, outside: np.ndarray) -> float:
-    """Probability that a member lies nearer than a non-member; a tie counts half."""
-    ordered = np.sort(outside)
-    below = np.searchsorted(ordered, inside, side="left")
-    upto = np.searchsorted(ordered, inside, side="right")
-    return float(1 - (below + upto).mean() / (2 * len(outside)))
+def share_below(first: np.ndarray, second: np.ndarray) -> float:
+    """Probability that one of ``first`` is smaller than one of ``second``; a tie counts half.
+
+    The area under the ROC curve of telling them by a threshold.
+    """
+    ordered = np.sort(second)
+    below = np.searchsorted(ordered, first, side="left")
+    upto = np.searchsorted(ordered, first, side="right")
+    return float(1 - (below + upto).mean() / (2 * len(second)))
 
 
 def _evenly(x: np.ndarray, size: int) -> np.ndarray:

@@ -4,6 +4,8 @@ All compare what a set of records is like on average, whatever a record's class 
 Signals have shape (records, leads, samples); values have shape (leads,).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.signal import welch
 
@@ -13,6 +15,7 @@ from ecgrepro.errors import EcgreproError
 SEGMENT = 2.56  # seconds of a Welch segment: a resolution of 0.4 Hz
 LAG = 2.0  # seconds of autocorrelation: a beat and the next, down to 30 a minute
 BATCH = 256  # records whose spectra are computed at once
+BINS = 512  # of the range of all samples
 
 
 def spectrum_distance(real: np.ndarray, synthetic: np.ndarray, fs: float) -> np.ndarray:
@@ -25,27 +28,40 @@ def spectrum_distance(real: np.ndarray, synthetic: np.ndarray, fs: float) -> np.
     real, synthetic = checked_signals(real, synthetic)
     frequencies, a = mean_spectrum(real, fs)
     _, b = mean_spectrum(synthetic, fs)
-    step = frequencies[1] - frequencies[0]
+    return power_moved(a, b, frequencies[1] - frequencies[0])
+
+
+def power_moved(a: np.ndarray, b: np.ndarray, step: float) -> np.ndarray:
+    """1-Wasserstein distance of two spectra (leads, f) of sum 1, ``step`` Hz a bin, (leads,)."""
     return np.abs(np.cumsum(a - b, axis=1)[:, :-1]).sum(axis=1) * step
 
 
 def mean_spectrum(signals: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (f,) in Hz and the mean of the records' power spectra, (leads, f), of sum 1.
 
-    Welch's method (scipy), Hann windows of `SEGMENT` seconds, half overlapping. A lead that is
-    flat in a record adds nothing to the mean.
+    A lead that is flat in a record adds nothing to the mean; flat in every record, it raises.
     """
-    length = min(signals.shape[2], round(SEGMENT * fs))
-    total = 0.0
-    for start in range(0, len(signals), BATCH):
-        part = np.asarray(signals[start : start + BATCH], np.float64)
-        frequencies, power = welch(part, fs, nperseg=length)
-        weight = power.sum(axis=2, keepdims=True)
-        total = total + np.divide(power, weight, where=weight > 0, out=0 * power).sum(axis=0)
-    sums = total.sum(axis=1, keepdims=True)
+    frequencies = np.fft.rfftfreq(segment(signals, fs), 1 / fs)
+    return frequencies, to_sum_one(sum(spectra(part, fs).sum(axis=0) for part in _batches(signals)))
+
+
+def to_sum_one(spectrum: np.ndarray) -> np.ndarray:
+    """A spectrum (leads, f) over its sum; a lead without power raises."""
+    sums = spectrum.sum(axis=1, keepdims=True)
     if not sums.all():
         raise EcgreproError(f"lead {int(np.argmin(sums))} is flat in every record: no spectrum")
-    return frequencies, total / sums
+    return spectrum / sums
+
+
+def spectra(signals: np.ndarray, fs: float) -> np.ndarray:
+    """Power spectrum of each record and lead, (records, leads, f), of sum 1; 0 for a flat lead.
+
+    Welch's method (scipy), Hann windows of `SEGMENT` seconds, half overlapping.
+    """
+    part = np.asarray(signals, np.float64)
+    _, power = welch(part, fs, nperseg=segment(signals, fs))
+    weight = power.sum(axis=2, keepdims=True)
+    return np.divide(power, weight, where=weight > 0, out=0 * power)
 
 
 def autocorrelation_difference(real: np.ndarray, synthetic: np.ndarray, fs: float) -> np.ndarray:
@@ -59,21 +75,23 @@ def autocorrelation_difference(real: np.ndarray, synthetic: np.ndarray, fs: floa
 
 
 def mean_autocorrelation(signals: np.ndarray, fs: float) -> np.ndarray:
-    """Mean over records of the autocorrelation at lags 0 to `LAG` seconds, (leads, lags).
+    """Mean over records of `autocorrelations`, (leads, lags)."""
+    total = sum(autocorrelations(part, fs).sum(axis=0) for part in _batches(signals))
+    return total / len(signals)
+
+
+def autocorrelations(signals: np.ndarray, fs: float) -> np.ndarray:
+    """Autocorrelation of each record and lead at lags 0 to `LAG` seconds, (records, leads, lags).
 
     The biased estimate (Box and Jenkins 1976), 1 at lag 0; a flat lead counts as 0 at all lags.
     """
     samples = signals.shape[2]
-    lags = min(samples, round(LAG * fs) + 1)
-    total = 0.0
-    for start in range(0, len(signals), BATCH):
-        part = np.asarray(signals[start : start + BATCH], np.float64)
-        part = part - part.mean(axis=2, keepdims=True)
-        power = np.abs(np.fft.rfft(part, 2 * samples, axis=2)) ** 2
-        sums = np.fft.irfft(power, axis=2)[:, :, :lags]
-        scale = sums[:, :, :1]
-        total = total + np.divide(sums, scale, where=scale > 0, out=0 * sums).sum(axis=0)
-    return total / len(signals)
+    part = np.asarray(signals, np.float64)
+    part = part - part.mean(axis=2, keepdims=True)
+    power = np.abs(np.fft.rfft(part, 2 * samples, axis=2)) ** 2
+    sums = np.fft.irfft(power, axis=2)[:, :, : min(samples, round(LAG * fs) + 1)]
+    scale = sums[:, :, :1]
+    return np.divide(sums, scale, where=scale > 0, out=0 * sums)
 
 
 def amplitude_distance(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
@@ -86,6 +104,28 @@ def amplitude_distance(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     sets = ([np.asarray(s[:, lead], np.float64).reshape(-1, 1) for s in (real, synthetic)]
             for lead in leads)  # fmt: skip
     return np.array([line_wasserstein(a, b, power=1)[0] for a, b in sets])
+
+
+def amplitude_counts(signals: np.ndarray, low: float, high: float) -> np.ndarray:
+    """How many samples of each record and lead lie in each of `BINS` bins, (records, leads, bins).
+
+    Bins are equally wide between ``low`` and ``high``, which no sample may exceed.
+    """
+    place = (np.asarray(signals, np.float64) - low) * (BINS / (high - low))
+    place = np.minimum(place.astype(np.int64), BINS - 1)
+    rows = np.arange(place.shape[0] * place.shape[1]).reshape(*place.shape[:2], 1) * BINS
+    counts = np.bincount((place + rows).ravel(), minlength=rows.size * BINS)
+    return counts.reshape(*place.shape[:2], BINS)
+
+
+def segment(signals: np.ndarray, fs: float) -> int:
+    """Samples of a Welch segment: `SEGMENT` seconds, or the record if it is shorter."""
+    return min(signals.shape[2], round(SEGMENT * fs))
+
+
+def _batches(signals: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(signals), BATCH):
+        yield signals[start : start + BATCH]
 
 
 def checked_signals(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

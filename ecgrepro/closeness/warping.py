@@ -1,5 +1,7 @@
 """Dynamic time warping: how near a record comes to a real one when time may be stretched."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ecgrepro.closeness.spectrum import checked_signals
@@ -21,7 +23,12 @@ def dtw_to_nearest(
 
 
 def dtw_distances(
-    first: np.ndarray, second: np.ndarray, fs: float, *, window: float = WINDOW
+    first: np.ndarray,
+    second: np.ndarray,
+    fs: float,
+    *,
+    window: float = WINDOW,
+    tick: Callable[[], object] = int,
 ) -> np.ndarray:
     """Dynamic time warping distances of all pairs, (first, second).
 
@@ -36,6 +43,8 @@ def dtw_distances(
     window
         Seconds by which one may run ahead of the other (the Sakoe-Chiba band): 0 compares sample
         by sample.
+    tick
+        Called whenever `ROWS` records are done.
     """
     from dtaidistance import dtw_ndim  # slow to import
 
@@ -54,4 +63,5 @@ def dtw_distances(
         block = ((0, len(part)), (len(part), len(both)))
         matrix = dtw_ndim.distance_matrix_fast(both, window=reach, block=block, parallel=False)
         out[start : start + ROWS] = matrix[: len(part), len(part) :]
+        tick()
     return out / np.sqrt(first.shape[1] * samples)

@@ -2,74 +2,111 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
-from ecgrepro.closeness import METRICS, compare
+from ecgrepro.closeness import FLOOR, Budget, compare
+from ecgrepro.closeness.draws import SETS
+from ecgrepro.closeness.physiology import MEASURES, measures
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
 from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
-FLOOR = "floor"
-TOO_FEW = "too_few"
-OVERALL = "all"  # what `compare` calls all rhythms together
+__all__ = ["FLOOR", "closeness_results", "compared", "heart_sample", "nearest_real", "physiology"]
 
 
 def closeness_results(run: Run, dataset: str, generator: str) -> list[Result]:
-    """Each metric of synthetic against test records, and of real training against test records.
+    """Every metric of `ecgrepro.closeness.compare` for a generator's pool against test records.
 
-    Embeddings are those of the classifier trained on real records only. A rhythm with too few
-    records to be compared on its own has one row without a value, ``too_few``.
+    Embeddings are those of the classifier trained on real records only. Computed once for all the
+    pages that show it.
     """
-    rows = _compared(run, dataset, generator)
-    results = []
-    for row in rows:
-        keys = {"dataset": dataset, "generator": generator}
-        keys["rhythm"] = "" if row["rhythm"] == OVERALL else row["rhythm"]
-        if row["value"] is None:
-            if row["metric"] == METRICS[0]:
-                results.append(Result(TOO_FEW, None, n=row["n"], **keys))
-            continue
-        results.append(
-            Result(row["metric"], row["value"], row["low"], row["high"], row["n"], **keys)
-        )
-        results.append(
-            Result(
-                row["metric"],
-                row["floor"],
-                row["floor_low"],
-                row["floor_high"],
-                row["n"],
-                comparison=FLOOR,
-                **keys,
-            )
-        )
-    return results
+    place = _compared_pool(run, dataset, generator)
+    return [replace(row, dataset=dataset, generator=generator) for row in read_rows(place)]
 
 
-def _compared(run: Run, dataset: str, generator: str) -> list[dict]:
-    """`compare` of a generator's pool, once for all the pages that show it."""
-    parts, settings = run.splits(dataset), run.profile.closeness
-    pool = synthetic_pool(run, dataset, generator)
+def heart_sample(run: Run, dataset: str, generator: str) -> pd.DataFrame:
+    """What was measured for the family heart: a row a record, its ``set`` and ``rhythm`` first."""
+    place = _compared_pool(run, dataset, generator)
+    return pd.read_csv(place / "heart.csv", float_precision="round_trip")
 
-    def make(folder):
-        rows = compare(
-            parts["train"],
-            parts["test"],
-            pool,
-            embed=real_classifier(run, dataset).embed,
-            k=settings.neighbours,
-            resamples=settings.resamples,
-        )
-        (folder / "rows.json").write_text(json.dumps(rows))
 
-    judge = {"classifier": run.profile.classifier.model_dump(), "seed": run.profile.seeds[0]}
-    made_from = {"pool": pool.fingerprint, "closeness": settings.model_dump(), "judge": judge}
-    place = run.artifact(f"closeness-{generator}", dataset, made_from, __name__, make)
-    return json.loads((place / "rows.json").read_text())
+def _compared_pool(run: Run, dataset: str, generator: str) -> Path:
+    """The folder with the comparison of a generator's pool."""
+    parts, pool = run.splits(dataset), synthetic_pool(run, dataset, generator)
+
+    def make(folder: Path) -> None:
+        measured = []
+
+        def measure(cohort: Cohort) -> pd.DataFrame:
+            found = physiology(run, dataset, cohort)
+            found.insert(0, "rhythm", cohort.table["rhythm"].to_numpy())
+            measured.append(found)
+            return found[list(MEASURES)]
+
+        rows = compared(run, dataset, parts["train"], parts["test"], pool, measure=measure)
+        write_rows(folder, rows)
+        hearts = pd.concat(dict(zip(SETS, measured, strict=True)), names=["set"])
+        hearts.reset_index("set").to_csv(folder / "heart.csv", index=False)
+
+    made_from = {"pool": pool.fingerprint, **judged_by(run)}
+    return run.artifact(f"closeness-{generator}", dataset, made_from, __name__, make)
+
+
+def compared(
+    run: Run, dataset: str, train: Cohort, test: Cohort, synthetic: Cohort, **settings
+) -> list[Result]:
+    """`compare` with the run's real classifier, budget, and physiology that is measured once."""
+    judge, chosen = real_classifier(run, dataset), run.profile.closeness
+    settings.setdefault("measure", lambda cohort: physiology(run, dataset, cohort))
+    return compare(
+        train,
+        test,
+        synthetic,
+        embed=judge.embed,
+        predict=judge.predict,
+        k=chosen.neighbours,
+        budget=Budget(heart=chosen.heart, dtw=chosen.dtw, resamples=chosen.resamples),
+        **settings,
+    )
+
+
+def judged_by(run: Run) -> dict:
+    """What decides a comparison beside the records."""
+    return {
+        "closeness": run.profile.closeness.model_dump(),
+        "classifier": run.profile.classifier.model_dump(),
+        "seed": run.profile.seeds[0],
+    }
+
+
+def physiology(run: Run, dataset: str, cohort: Cohort) -> pd.DataFrame:
+    """`ecgrepro.closeness.physiology.measures` of a cohort's records."""
+
+    def make(folder: Path) -> None:
+        measures(cohort.signals, cohort.fs).to_csv(folder / "measures.csv", index=False)
+
+    made_from = {"cohort": cohort.fingerprint, "neurokit2": version("neurokit2")}
+    module = "ecgrepro.closeness.physiology"
+    place = run.artifact("physiology", dataset, made_from, module, make)
+    return pd.read_csv(place / "measures.csv", dtype=float, float_precision="round_trip")
+
+
+def write_rows(folder: Path, rows: list[Result]) -> None:
+    """Results as a step of an artifact."""
+    (folder / "rows.json").write_text(json.dumps([asdict(row) for row in rows]))
+
+
+def read_rows(folder: Path) -> list[Result]:
+    """What `write_rows` wrote."""
+    return [Result(**row) for row in json.loads((folder / "rows.json").read_text())]
 
 
 def nearest_real(

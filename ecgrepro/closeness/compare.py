@@ -1,0 +1,399 @@
+"""All metrics of a synthetic cohort at once, with floors, intervals and rhythms."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from ecgrepro.closeness.catalogue import FAMILIES, METRICS
+from ecgrepro.closeness.distance import checked_embedding
+from ecgrepro.closeness.draws import SETS, TEST, TRAIN, Draw, draw, matched_counts, privacy_draw
+from ecgrepro.closeness.families import (
+    Embedded,
+    Heart,
+    Privacy,
+    Signals,
+    Use,
+    Warping,
+    lacking_heart,
+    lacking_residual,
+)
+from ecgrepro.closeness.physiology import measures
+from ecgrepro.closeness.warping import dtw_distances
+from ecgrepro.cohort import Cohort
+from ecgrepro.errors import EcgreproError
+from ecgrepro.results import Result
+
+FLOOR = "floor"  # `Result.comparison` of real against real
+FEWEST = 20  # records of a rhythm in the smallest set, for metrics on neighbours
+FEW = 10  # the same for all others
+LEAST_HALVES = 20  # half-samples that are taken whatever the time
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much work a comparison may be.
+
+    Attributes
+    ----------
+    records
+        Of a set: beyond some thousands, intervals are narrow and the time grows with their square.
+    heart
+        Records of a set in which waves are delineated, about a tenth of a second each.
+    dtw
+        Records of a set that are warped, about a third of a millisecond each pair.
+    resamples
+        Half-samples for the intervals.
+    seconds
+        At most about so long for each family: fewer records are delineated and warped, and fewer
+        half-samples taken (no less than `LEAST_HALVES`). Results then depend on the machine.
+    """
+
+    records: int = 2000
+    heart: int = 200
+    dtw: int = 100
+    resamples: int = 200
+    seconds: float | None = None
+
+    def __post_init__(self):
+        for name, least in (("records", FEWEST), ("heart", FEW), ("dtw", FEW), ("resamples", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise EcgreproError(f"{name} must be a whole number of at least {least}: {value!r}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise EcgreproError(f"seconds must be a positive number, not {self.seconds!r}")
+
+
+def compare(
+    real_train: Cohort,
+    real_test: Cohort,
+    synthetic: Cohort,
+    *,
+    embed: Callable[[Cohort], np.ndarray],
+    predict: Callable[[Cohort], np.ndarray] | None = None,
+    measure: Callable[[Cohort], pd.DataFrame] | None = None,
+    families: Iterable[str] = tuple(FAMILIES),
+    by_rhythm: bool = True,
+    k: int = 5,
+    budget: Budget | None = None,
+    seed: int = 0,
+) -> list[Result]:
+    """Closeness of a synthetic to a real cohort: every metric with its floor, by rhythm too.
+
+    Every value compares the synthetic records with ``real_test``; its floor compares
+    ``real_train`` with the same ``real_test`` records: what a perfect generator would get. The
+    three sets are drawn to the same number of records of each rhythm (the smallest of the three),
+    so neither size nor class mix can differ. A rhythm that one set lacks is therefore in none of
+    the overall values; it is reported as too few. Three floors are of another kind: what the
+    detector and the classifier make of the real test records (failures, agreement, macro-F1), and,
+    for the family privacy, what one half of the test patients get as if they were synthetic, with
+    the other half held out. Privacy is judged on all training records, since a copy may be of any.
+
+    **Intervals** (95 %) come from half-sampling, the delete-half jackknife (Shao & Wu 1989): each
+    resample takes half of every set *without* replacement, by patient, within each rhythm. A
+    bootstrap with replacement would be wrong here: its duplicates lie at distance zero, which
+    shrinks every k-nearest-neighbour ball, and its fewer distinct records inflate the Fréchet
+    distance. A half-sample has its own sample-size bias, so only the spread of the resamples
+    around their mean is used, centred on the value from all records; half-sampling is the choice
+    for which that spread needs no rescaling. The interval is for the metric's expectation at this
+    set size. For the Fréchet distance of two sets from one distribution (a good floor), the
+    spread is overstated by up to two times: the interval errs on the wide side. The discriminator
+    is not trained again in resamples, and nearest training records stay what they are.
+
+    Parameters
+    ----------
+    real_train, real_test
+        Real cohorts without a patient in common.
+    synthetic
+        The cohort to judge; same fs, leads, samples, units and label map.
+    embed
+        From a cohort to its embedding, shape (records, dimensions), by a classifier that never
+        saw synthetic records: ``classifier.embed``.
+    predict
+        From a cohort to the rhythms that the same classifier reads, shape (records,):
+        ``classifier.predict``. Without it, two metrics of the family use have no value.
+    measure
+        From a cohort to its `ecgrepro.closeness.physiology.measures`, which are computed without.
+    families
+        Some of `FAMILIES`.
+    by_rhythm
+        Each rhythm on its own, too.
+    k
+        Neighbours for precision, recall, density and coverage.
+
+    Returns
+    -------
+    list of Result
+        For each rhythm (empty first: all together) and metric of `METRICS` the value, and the same
+        with ``comparison="floor"``; ``n`` is the number of records of a set. Where there is no
+        value, one row says why in ``note``.
+    """
+    task = _Comparison(
+        dict(zip(SETS, (real_train, real_test, synthetic), strict=True)),
+        embed, predict, measure or _measured, _checked_neighbours(k), budget or Budget(), seed,
+    )  # fmt: skip
+    wanted = _checked_families(families)
+    units = {name: make for name, (make, of) in _UNITS.items() if wanted & set(of)}
+    rhythms = [None, *task.base.rhythms] if by_rhythm else [None]
+    found: dict[tuple[str, str], list[Result]] = {}
+    # The matrices are small: more BLAS threads than one cost more than they bring.
+    steps = len(units) * len(rhythms) * task.budget.resamples
+    with (
+        threadpool_limits(1, user_api="blas"),
+        tqdm(total=steps, desc="closeness", disable=None) as bar,
+    ):
+        for name, make in units.items():
+            bar.set_postfix_str(name)
+            rng = np.random.default_rng([seed, list(_UNITS).index(name)])
+            work = make(task, rng)
+            for rhythm in rhythms:
+                found |= _rows(work, rhythm, task.budget, rng, bar)
+    names = [m for m in METRICS if METRICS[m].family in wanted]
+    return [row for r in rhythms for name in names for row in found.get((r, name), [])]
+
+
+class _Comparison:
+    """The sets, and what is worked out of them for each unit of metrics."""
+
+    def __init__(self, cohorts: dict[str, Cohort], embed, predict, measure, k, budget, seed):
+        _check_comparable(cohorts)
+        self.cohorts, self.embed, self.predict, self.measure = cohorts, embed, predict, measure
+        self.k, self.budget = k, budget
+        self.least = max(FEWEST, 2 * (k + 1))  # half of a set must hold more than k records
+        rng = np.random.default_rng(seed)
+        counts = matched_counts(cohorts, budget.records)
+        if (total := sum(counts.values())) < self.least:
+            sizes = ", ".join(f"{name} ({len(cohort)} records)" for name, cohort in cohorts.items())
+            raise EcgreproError(
+                f"only {total} records per set are left once the rhythms of {sizes} are matched: "
+                f"at least {self.least} are needed for k = {k}"
+            )
+        self.base = draw(cohorts, counts, rng)
+        for name, cohort in self.base.cohorts.items():
+            _check_finite(cohort, name)
+
+    @cached_property
+    def embeddings(self) -> dict[str, np.ndarray]:
+        found = {name: _embedded(self.embed, c, name) for name, c in self.base.cohorts.items()}
+        if len({e.shape[1] for e in found.values()}) > 1:
+            raise EcgreproError(
+                "the embeddings differ in dimensions: "
+                + ", ".join(f"{name} {e.shape[1]}" for name, e in found.items())
+            )
+        return found
+
+    def embedded(self, rng: np.random.Generator) -> "_Work":
+        return _Work(self.base, Embedded(self.embeddings, self.k), self.least)
+
+    def signals(self, rng: np.random.Generator) -> "_Work":
+        one = self.base.cohorts[TEST]
+        lacking = {"lead_residual": lacking_residual(one)}
+        if len(one.leads) < 2:
+            lacking["lead_correlation_distance"] = "there is only one lead"
+        return _Work(self.base, Signals(self.base), FEW, lacking)
+
+    def warping(self, rng: np.random.Generator) -> "_Work":
+        def pilot(cohort: Cohort) -> float:
+            return _seconds(lambda: dtw_distances(cohort.signals, cohort.signals, cohort.fs)) / 16
+
+        most = self.budget.dtw
+        if self.budget.seconds:
+            pair = pilot(self.base.cohorts[TEST].select(np.arange(4)))
+            most = min(most, max(FEW, int(np.sqrt(self.budget.seconds / pair / 2))))
+        few = self.base.fewer(most, rng)
+        return _Work(few, Warping(few), FEW)
+
+    def heart(self, rng: np.random.Generator) -> "_Work":
+        if reason := lacking_heart(self.base.cohorts[TEST]):
+            return _Work(self.base, None, FEW, dict.fromkeys(Heart.metrics, reason))
+        most = self.budget.heart
+        if self.budget.seconds:
+            one = self.base.cohorts[TEST].select([0])
+            self.measure(one)  # what is slow the first time
+            most = min(most, max(FEW, int(self.budget.seconds / _seconds(self.measure, one) / 3)))
+        few = self.base.fewer(most, rng)
+        found = {name: self.measure(cohort) for name, cohort in few.cohorts.items()}
+        return _Work(few, Heart(found), FEW)
+
+    def use(self, rng: np.random.Generator) -> "_Work":
+        read, lacking = None, {}
+        if self.predict is None:
+            reason = "no classifier was given that reads rhythms"
+            lacking = dict.fromkeys(("rhythm_agreement", "trts"), reason)
+        else:
+            read = {name: np.asarray(self.predict(c)) for name, c in self.base.cohorts.items()}
+        return _Work(self.base, Use(self.base, self.embeddings, read), FEW, lacking)
+
+    def privacy(self, rng: np.random.Generator) -> "_Work":
+        sets = privacy_draw(self.cohorts, self.base.rhythms, self.budget.records, rng)
+        for name, cohort in sets.cohorts.items():
+            _check_finite(cohort, name)
+        embeddings = {name: _embedded(self.embed, c, name) for name, c in sets.cohorts.items()}
+        return _Work(sets, Privacy(sets, embeddings), FEW)
+
+
+# Units of work, and the families of their metrics.
+_UNITS = {
+    "embeddings": (_Comparison.embedded, ("distribution", "fidelity")),
+    "signals": (_Comparison.signals, ("signal", "leads")),
+    "warping": (_Comparison.warping, ("signal",)),
+    "heart": (_Comparison.heart, ("heart",)),
+    "use": (_Comparison.use, ("use",)),
+    "privacy": (_Comparison.privacy, ("privacy",)),
+}
+
+
+@dataclass
+class _Work:
+    """A unit of metrics that is ready to be measured on subsets of a draw."""
+
+    draw: Draw
+    family: Embedded | Signals | Warping | Heart | Use | Privacy | None
+    least: int  # records that it needs of the smallest set
+    lacking: dict[str, str] = field(default_factory=dict)  # metrics without value, and why
+
+
+def _rows(
+    work: _Work, rhythm: str | None, budget: Budget, rng: np.random.Generator, bar: tqdm
+) -> dict[tuple[str | None, str], list[Result]]:
+    """The rows of one rhythm by metric: values from all records, intervals from half-samples."""
+    smallest = work.draw.smallest(rhythm)
+    lacking = {name: reason for name, reason in work.lacking.items() if reason}
+    if work.family is not None and smallest < work.least:
+        note = f"too few: {smallest} records in the smallest set, {work.least} are needed"
+        lacking = dict.fromkeys(work.family.metrics, note)
+    found = {
+        (rhythm, name): [Result(name, None, n=smallest, rhythm=rhythm or "", note=reason)]
+        for name, reason in lacking.items()
+    }
+    if work.family is None or len(lacking) == len(work.family.metrics):
+        bar.update(budget.resamples)
+        return found
+    values, reach, note = _measured_with_reach(work, rhythm, budget, rng, bar)
+    for i, name in enumerate(work.family.metrics):
+        if name in lacking:
+            continue
+        found[rhythm, name] = [
+            _result(name, values[side, i], reach[side, i], n=smallest, rhythm=rhythm or "",
+                    comparison=comparison, note=note)
+            for side, comparison in enumerate(("", FLOOR))
+        ]  # fmt: skip
+    return found
+
+
+def _measured_with_reach(
+    work: _Work, rhythm: str | None, budget: Budget, rng: np.random.Generator, bar: tqdm
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Values (2, metrics), half the widths of their intervals, and a note if time ran out."""
+    rows = work.draw.rows(rhythm)
+    part = work.family.part(rows)
+    place = {name: np.zeros(len(p), int) for name, p in work.draw.patients.items()}
+    for name, at in rows.items():
+        place[name][at] = np.arange(len(at)) if part is not work.family else at
+    values = part.measure({name: place[name][at] for name, at in rows.items()})
+    halves, began = [], time.perf_counter()
+    for done in range(1, budget.resamples + 1):
+        half = work.draw.half(rng, rhythm)
+        halves.append(part.measure({name: place[name][at] for name, at in half.items()}))
+        bar.update()
+        late = budget.seconds and time.perf_counter() - began > budget.seconds
+        if late and done >= LEAST_HALVES:
+            break
+    bar.update(budget.resamples - done)
+    note = f"{done} half-samples in {budget.seconds:g} s" if done < budget.resamples else ""
+    # Var(half) = (n - h) / h Var(whole), which is 1 for even counts (Shao & Wu 1989).
+    share = np.mean([len(half[name]) / (len(at) - len(half[name])) for name, at in rows.items()])
+    return values, 1.96 * _spread(np.array(halves)) * np.sqrt(share), note
+
+
+def _spread(halves: np.ndarray) -> np.ndarray:
+    """Standard deviation over half-samples, of those in which there is a value."""
+    known = np.isfinite(halves)
+    count = known.sum(axis=0)
+    mean = np.where(known, halves, 0).sum(axis=0) / np.maximum(count, 1)
+    squares = np.where(known, (halves - mean) ** 2, 0).sum(axis=0)
+    return np.sqrt(np.where(count > 1, squares / np.maximum(count - 1, 1), np.nan))
+
+
+def _result(name: str, value: float, reach: float, *, note: str, **keys) -> Result:
+    if not np.isfinite(value):
+        return Result(name, None, note=note or "it cannot be measured in these records", **keys)
+    metric = METRICS[name]
+    low, high = max(value - reach, metric.low), min(value + reach, metric.high)
+    bounds = (float(low), float(high)) if np.isfinite(reach) else (None, None)
+    return Result(name, float(value), *bounds, note=note, **keys)
+
+
+def _measured(cohort: Cohort) -> pd.DataFrame:
+    return measures(cohort.signals, cohort.fs)
+
+
+def _seconds(function: Callable, *given) -> float:
+    began = time.perf_counter()
+    function(*given)
+    return max(time.perf_counter() - began, 1e-6)
+
+
+def _checked_neighbours(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise EcgreproError(f"k is the number of neighbours, a whole number from 1, not {k!r}")
+    return int(k)
+
+
+def _checked_families(families: Iterable[str]) -> set[str]:
+    families = set([families] if isinstance(families, str) else families)
+    if unknown := sorted(families - set(FAMILIES)):
+        raise EcgreproError(f"unknown family {unknown[0]!r}: choose from {', '.join(FAMILIES)}")
+    if not families:
+        raise EcgreproError(f"no family of metrics: choose from {', '.join(FAMILIES)}")
+    return families
+
+
+def _check_comparable(cohorts: dict[str, Cohort]) -> None:
+    first = cohorts[TRAIN]
+    for name, cohort in cohorts.items():
+        if len(cohort) == 0:
+            raise EcgreproError(f"the {name} cohort is empty: there is nothing to compare")
+        for what in ("fs", "leads", "units", "labels"):
+            if getattr(cohort, what) != getattr(first, what):
+                raise EcgreproError(
+                    f"real train and {name} differ in {what}: {getattr(first, what)} and "
+                    f"{getattr(cohort, what)}"
+                )
+        if cohort.signals.shape[1:] != first.signals.shape[1:]:
+            raise EcgreproError(
+                f"real train and {name} differ in (leads, samples): "
+                f"{first.signals.shape[1:]} and {cohort.signals.shape[1:]}"
+            )
+    train, test = (
+        {p for p in zip(c.table["source"], c.table["patient_id"], strict=True) if p[1]}
+        for c in (cohorts[TRAIN], cohorts[TEST])
+    )
+    if both := train & test:
+        source, patient = min(both)
+        raise EcgreproError(
+            f"patient {patient} of {source} is in real train and in real test: the floor would "
+            "be too good; split by patient"
+        )
+
+
+def _check_finite(cohort: Cohort, name: str) -> None:
+    bad = ~np.isfinite(cohort.signals).all(axis=(1, 2))
+    if bad.any():
+        record = cohort.table["record_id"].iloc[int(bad.argmax())]
+        raise EcgreproError(
+            f"{bad.sum()} of {len(cohort)} {name} records hold NaN or infinite samples "
+            f"(record {record} is the first): remove or mend them"
+        )
+
+
+def _embedded(embed: Callable[[Cohort], np.ndarray], cohort: Cohort, name: str) -> np.ndarray:
+    embedding = checked_embedding(embed(cohort), name)
+    if len(embedding) != len(cohort):
+        raise EcgreproError(f"embed gave {len(embedding)} rows for {len(cohort)} {name} records")
+    return embedding

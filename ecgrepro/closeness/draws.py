@@ -1,0 +1,145 @@
+"""Records drawn for a comparison: equal numbers of each rhythm, and halves of them by patient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecgrepro.cohort import Cohort
+
+TRAIN, TEST, SYNTHETIC = SETS = ("real train", "real test", "synthetic")
+HELD_OUT, OTHERS = "held-out", "other test"  # halves of the real test records, for privacy
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Sets of records, those of each set ordered by rhythm.
+
+    Attributes
+    ----------
+    cohorts
+        By name of the set.
+    counts
+        Of each set its records per rhythm; every set has the same rhythms.
+    patients
+        Of each set a number for the patient of each record, (records,).
+    """
+
+    cohorts: dict[str, Cohort]
+    counts: dict[str, dict[str, int]]
+    patients: dict[str, np.ndarray]
+
+    @property
+    def rhythms(self) -> list[str]:
+        """The rhythms that the sets have in common."""
+        return list(next(iter(self.counts.values())))
+
+    def smallest(self, rhythm: str | None = None) -> int:
+        """Records of the smallest set, of one rhythm or of all."""
+        return min(sum(c.values()) if rhythm is None else c[rhythm] for c in self.counts.values())
+
+    def rows(self, rhythm: str | None = None) -> dict[str, np.ndarray]:
+        """Positions of each set's records of one rhythm, or of all."""
+        found = {}
+        for name, counts in self.counts.items():
+            if rhythm is None:
+                found[name] = np.arange(sum(counts.values()))
+            else:
+                start = sum(list(counts.values())[: self.rhythms.index(rhythm)])
+                found[name] = np.arange(start, start + counts[rhythm])
+        return found
+
+    def half(self, rng: np.random.Generator, rhythm: str | None = None) -> dict[str, np.ndarray]:
+        """Positions of half of each rhythm's records, or of one rhythm's, by set.
+
+        Patients come in random order until the half is full, so nearly all are whole.
+        """
+        halves = {}
+        for name, patients in self.patients.items():
+            key = rng.permutation(patients.max() + 1)[patients] + rng.random(len(patients))
+            parts = [self.rows(r)[name] for r in ([rhythm] if rhythm else self.rhythms)]
+            chosen = [part[np.argsort(key[part])[: len(part) // 2]] for part in parts]
+            halves[name] = np.sort(np.concatenate(chosen))
+        return halves
+
+    def fewer(self, most: int, rng: np.random.Generator) -> "Draw":
+        """At most ``most`` records of each set, of the rhythms in the mix that they have."""
+        if self.smallest() <= most:
+            return self
+        (counts,) = {tuple(c.items()) for c in self.counts.values()}
+        fewer = scaled(dict(counts), most)
+        return draw({name: c for name, c in self.cohorts.items()}, fewer, rng)
+
+
+def draw(cohorts: dict[str, Cohort], counts: dict[str, int], rng: np.random.Generator) -> Draw:
+    """``counts`` records of each rhythm at random from every cohort."""
+    return drawn({name: chosen(cohort, counts, rng) for name, cohort in cohorts.items()}, counts)
+
+
+def drawn(cohorts: dict[str, Cohort], rhythms: dict[str, int] | list[str]) -> Draw:
+    """A `Draw` of cohorts whose records stand in the order of ``rhythms`` already."""
+    counts = {name: {r: cohort.counts()[r] for r in rhythms} for name, cohort in cohorts.items()}
+    return Draw(cohorts, counts, {name: patients(cohort) for name, cohort in cohorts.items()})
+
+
+def chosen(cohort: Cohort, counts: dict[str, int], rng: np.random.Generator) -> Cohort:
+    """``counts`` records of each rhythm at random, ordered by rhythm."""
+    rhythm = cohort.table["rhythm"].to_numpy()
+    rows = [
+        np.sort(rng.choice(np.flatnonzero(rhythm == r), n, replace=False))
+        for r, n in counts.items()
+    ]
+    return cohort.select(np.concatenate(rows))
+
+
+def matched_counts(cohorts: dict[str, Cohort], most: int) -> dict[str, int]:
+    """Records per rhythm that every cohort has, scaled down to at most ``most`` in all."""
+    found = [cohort.counts() for cohort in cohorts.values()]
+    present = [r for r in found[0] if any(counts[r] for counts in found)]
+    return scaled({r: min(c[r] for c in found) for r in present}, most)
+
+
+def scaled(counts: dict[str, int], most: int) -> dict[str, int]:
+    """The counts with their proportions kept, at most ``most`` in all."""
+    share = min(1.0, most / max(1, sum(counts.values())))
+    return {r: int(n * share) for r, n in counts.items()}
+
+
+def privacy_draw(
+    cohorts: dict[str, Cohort], rhythms: list[str], most: int, rng: np.random.Generator
+) -> Draw:
+    """All training records, both halves of the test records by patient, and synthetic records.
+
+    Of each rhythm as many synthetic records as there are for training, or all that there are; at
+    most ``most``. All training records, because a copy may be of any of them.
+    """
+    train = {r: cohorts[TRAIN].counts()[r] for r in rhythms}
+    made = scaled({r: min(n, cohorts[SYNTHETIC].counts()[r]) for r, n in train.items()}, most)
+    first = _first_half(cohorts[TEST], rng)
+    halves = {HELD_OUT: cohorts[TEST].select(first), OTHERS: cohorts[TEST].select(~first)}
+    sets = {
+        TRAIN: chosen(cohorts[TRAIN], train, rng),
+        SYNTHETIC: chosen(cohorts[SYNTHETIC], made, rng),
+        **{
+            name: chosen(half, {r: half.counts()[r] for r in rhythms}, rng)
+            for name, half in halves.items()
+        },
+    }
+    return drawn(sets, rhythms)
+
+
+def _first_half(cohort: Cohort, rng: np.random.Generator) -> np.ndarray:
+    """Every second patient of each rhythm (that of the patient's first record), bool (records,)."""
+    who = patients(cohort)
+    _, first = np.unique(who, return_index=True)
+    order = rng.permutation(len(first))
+    order = order[np.argsort(cohort.targets[first][order], kind="stable")]
+    return np.isin(who, order[::2])
+
+
+def patients(cohort: Cohort) -> np.ndarray:
+    """Patient number of each record; a record without a patient id is its own patient."""
+    own = "\0" + pd.Series(np.arange(len(cohort)).astype(str))
+    known = cohort.table["patient_id"].fillna("").astype(str)
+    patient = cohort.table["source"].astype(str) + "\0" + known.where(known != "", own)
+    return pd.factorize(patient)[0]

@@ -1,0 +1,214 @@
+"""Figures of closeness: metrics beside floors, embeddings, spectra, what sees which defect."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from sklearn.decomposition import PCA
+
+from ecgrepro.closeness import FLOOR, METRICS
+from ecgrepro.closeness.spectrum import mean_spectrum
+from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
+from ecgrepro.cohort import Cohort
+from ecgrepro.errors import EcgreproError
+from ecgrepro.plots import INK, PALETTE, styled
+from ecgrepro.report_closeness import pairs
+from ecgrepro.results import Result
+
+GREY = "#888888"
+COLORS = {SEEN: PALETTE[1], BLIND: PALETTE[0], MISLED: PALETTE[2], UNKNOWN: GREY}
+SAID = {SEEN: "worse than the floor", BLIND: "as the floor", MISLED: "better than the floor"}
+ACROSS = 6
+
+
+@styled
+def beside_floor(rows: Sequence[Result]) -> Figure:
+    """A small panel for each metric of all rhythms: synthetic in colour, its floor in grey."""
+    both = [(r, f) for r, f in pairs(rows) if not r.rhythm and r.value is not None]
+    down = -(-len(both) // ACROSS)
+    figure, axes = plt.subplots(down, ACROSS, figsize=(11, 1.55 * down), squeeze=False)
+    for axis in axes.flat[len(both) :]:
+        axis.set_axis_off()
+    for axis, (row, floor) in zip(axes.flat, both, strict=False):
+        color = COLORS[verdict(row, floor)]
+        for x, one, shade in ((0, row, color), (1, floor, GREY)):
+            if one.low is not None:
+                axis.plot([x, x], [one.low, one.high], color=shade, linewidth=4, alpha=0.5)
+            axis.plot(x, one.value, "o", color=shade, markersize=5)
+        metric = METRICS[row.metric]
+        better = "↓" if metric.better == "lower" else "↑"
+        axis.set_title("\n".join(textwrap.wrap(f"{metric.words} {better}", 27)), fontsize=7)
+        axis.set(xlim=(-0.7, 1.7))
+        axis.set_xticks([0, 1], ["synthetic", "floor"], fontsize=6)
+        axis.tick_params(axis="y", labelsize=6)
+        axis.margins(y=0.25)
+    keys = [Patch(color=COLORS[v], label=text) for v, text in SAID.items()]
+    figure.legend(handles=keys, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8)
+    figure.tight_layout(h_pad=0.8, w_pad=0.4)
+    return figure
+
+
+@styled
+def embedding_map(sets: Mapping[str, tuple[np.ndarray, Cohort]]) -> Figure:
+    """Sets of embeddings in the plane of the first one's two principal components, by rhythm.
+
+    ``sets`` maps a name to embeddings (records, dimensions) and their cohort. Every panel shows all
+    records of the first set in pale grey behind its own.
+    """
+    plane = PCA(2, random_state=0).fit(next(iter(sets.values()))[0])
+    behind = plane.transform(next(iter(sets.values()))[0])
+    size = (5 * len(sets), 4.2)
+    figure, axes = plt.subplots(1, len(sets), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis, (name, (embedded, cohort)) in zip(axes[0], sets.items(), strict=True):
+        axis.scatter(*behind.T, s=14, color="#dddddd", linewidths=0)
+        points = plane.transform(embedded)
+        for i, code in enumerate(cohort.classes):
+            mask = cohort.targets == i
+            if mask.any():
+                axis.scatter(*points[mask].T, s=9, alpha=0.7, color=PALETTE[i], label=code)
+        axis.set(title=f"{name} ({len(cohort)})", xlabel="first component")
+    axes[0, 0].set_ylabel("second component")
+    axes[0, -1].legend(markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
+def power_spectra(sets: Mapping[str, Cohort], leads: Sequence[str]) -> Figure:
+    """Mean normalized power spectra of some leads, a line for each cohort; the first is dark."""
+    figure, axes = plt.subplots(1, len(leads), figsize=(4.6 * len(leads), 3), sharey=True)
+    for axis, lead in zip(np.atleast_1d(axes), leads, strict=True):
+        for i, (name, cohort) in enumerate(sets.items()):
+            if lead not in cohort.leads:
+                raise EcgreproError(f"{name} has no lead {lead}: {', '.join(cohort.leads)}")
+            frequency, power = mean_spectrum(cohort.signals, cohort.fs)
+            color = INK if i == 0 else PALETTE[i - 1]
+            axis.semilogy(frequency, power[cohort.leads.index(lead)], color=color, label=name)
+        axis.set(title=f"lead {lead}", xlabel="frequency, Hz", xlim=(0, min(45, cohort.fs / 2)))
+    np.atleast_1d(axes)[0].set_ylabel("share of power in a bin")
+    np.atleast_1d(axes)[0].legend()
+    return figure
+
+
+@styled
+def sensitivity_map(found: pd.DataFrame) -> Figure:
+    """Metrics down, defects across: at which level each metric begins to see each defect.
+
+    ``found`` as `ecgrepro.studies.sensitivity.verdicts` gives it.
+    """
+    defects = [d for d in found["defect"].unique() if d != "none"]
+    metrics = [m for m in METRICS if (found["metric"] == m).any()]
+    codes, texts = np.zeros((len(metrics), len(defects)), int), {}
+    for i, metric in enumerate(metrics):
+        for j, defect in enumerate(defects):
+            cell = found[(found["metric"] == metric) & (found["defect"] == defect)]
+            codes[i, j], texts[i, j] = _cell(cell.sort_values("level"))
+    figure, axis = plt.subplots(figsize=(9.5, 0.27 * len(metrics) + 1.4))
+    shades = ["#f2f2f2", "#9ecae1", PALETTE[0], "#f4b183", "#ffffff"]
+    axis.imshow(codes, cmap=ListedColormap(shades), vmin=0, vmax=4, aspect="auto")
+    for (i, j), text in texts.items():
+        color = "white" if codes[i, j] == 2 else INK
+        axis.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    axis.set_xticks(range(len(defects)), defects, rotation=30, ha="left", fontsize=8)
+    axis.xaxis.tick_top()
+    axis.set_yticks(range(len(metrics)), [METRICS[m].words for m in metrics], fontsize=7)
+    axis.grid(visible=False)
+    families = [METRICS[m].family for m in metrics]
+    for i in range(1, len(metrics)):
+        if families[i] != families[i - 1]:
+            axis.axhline(i - 0.5, color=INK, linewidth=0.8)
+    said = (
+        "blind",
+        "seen at full level only",
+        "seen from the level written",
+        "misled: looks better",
+    )
+    keys = [Patch(facecolor=c, edgecolor=GREY, label=t) for c, t in zip(shades, said, strict=False)]
+    figure.legend(handles=keys, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8)
+    return figure
+
+
+def _cell(levels: pd.DataFrame) -> tuple[int, str]:
+    """Shade and text of a metric and a defect: the lowest level from which it is always seen."""
+    verdicts = list(zip(levels["level"], levels["verdict"], strict=True))
+    if verdicts[-1][1] == UNKNOWN:
+        return 4, ""
+    if verdicts[-1][1] != SEEN:
+        return (3, "misled") if verdicts[-1][1] == MISLED else (0, "")
+    start = verdicts[-1][0]
+    for level, said in reversed(verdicts):
+        if said != SEEN:
+            break
+        start = level
+    full = start == verdicts[-1][0] and len(verdicts) > 1
+    return (1 if full else 2), f"{start:g}"
+
+
+@styled
+def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
+    """How far each metric moves from its floor as a defect grows, a panel for each defect.
+
+    In units of the two intervals' half widths together: beyond 1 they are apart. The three metrics
+    that move most are named.
+    """
+    figure, axes = plt.subplots(3, 3, figsize=(11, 8.5), sharex=True)
+    for axis, defect in zip(axes.flat, defects, strict=False):
+        curves = _curves(rows, defect)
+        ranked = sorted(curves, key=lambda metric: -curves[metric][-1][1])
+        for metric in reversed(ranked):
+            place = ranked.index(metric)
+            color = PALETTE[place] if place < 3 else "#cccccc"
+            label = METRICS[metric].words if place < 3 else None
+            axis.plot(*zip(*curves[metric], strict=True), color=color, marker=".", label=label)
+        axis.axhline(1, color=INK, linewidth=0.8, linestyle="--")
+        axis.set_title(defect, fontsize=9)
+        axis.set_yscale("symlog", linthresh=1)
+        axis.legend(fontsize=6, loc="upper left")
+    for axis in axes[-1]:
+        axis.set_xlabel("level of the defect")
+    figure.supylabel("distance from the floor, in half widths", fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def _curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, float]]]:
+    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        floor = floors.get((row.metric, row.arm, row.fraction))
+        if row.arm not in ("none", defect) or row.comparison == FLOOR or floor is None:
+            continue
+        if row.low is None or floor.low is None:
+            continue
+        apart = (row.value - floor.value) * (1 if METRICS[row.metric].better == "lower" else -1)
+        width = (row.high - row.low + floor.high - floor.low) / 2
+        if width:
+            curves.setdefault(row.metric, []).append((row.fraction, apart / width))
+    return {metric: sorted(points) for metric, points in curves.items()}
+
+
+@styled
+def rates_and_labels(beats: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> Axes:
+    """Detected heart rates of each rhythm, a point each, and the range that the label promises."""
+    rhythms = list(dict.fromkeys(beats["rhythm"]))
+    _, axis = plt.subplots(figsize=(7.5, 3.6))
+    rng = np.random.default_rng(0)
+    for i, rhythm in enumerate(rhythms):
+        rates = beats.loc[beats["rhythm"] == rhythm, "rate"].dropna()
+        if rhythm in promised:
+            low, high = promised[rhythm]
+            top = min(high, beats["rate"].max())
+            axis.fill_between([i - 0.4, i + 0.4], low, top, color="#e3eefa", linewidth=0)
+        place = i + rng.uniform(-0.25, 0.25, len(rates))
+        axis.plot(place, rates, ".", markersize=3, alpha=0.5, color=PALETTE[i % len(PALETTE)])
+        if len(rates):
+            axis.plot([i - 0.35, i + 0.35], [rates.median()] * 2, color=INK, linewidth=2)
+    axis.set_xticks(range(len(rhythms)), rhythms)
+    axis.set(ylabel="detected heart rate, bpm", ylim=(20, None))
+    axis.grid(axis="x", visible=False)
+    return axis

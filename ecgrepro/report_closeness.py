@@ -1,0 +1,85 @@
+"""Tables of closeness: each metric beside its floor, rhythms side by side, what has no value."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ecgrepro.closeness import FAMILIES, FLOOR, METRICS
+from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
+from ecgrepro.report import number
+from ecgrepro.results import Result
+
+WORDS = {SEEN: "worse", BLIND: "as real", MISLED: "better", UNKNOWN: "–"}
+ARROW = {"lower": "↓", "higher": "↑"}
+
+
+def pairs(rows: Sequence[Result]) -> list[tuple[Result, Result | None]]:
+    """Each value with its floor, in order; None for the floor of what has no value."""
+    floors = {(r.metric, r.rhythm): r for r in rows if r.comparison == FLOOR}
+    return [(r, floors.get((r.metric, r.rhythm))) for r in rows if r.comparison != FLOOR]
+
+
+def summary(rows: Sequence[Result], rhythm: str = "") -> pd.DataFrame:
+    """One line for each metric that has a value: synthetic, floor, and whether they differ."""
+    lines = [
+        {
+            "family": FAMILIES[METRICS[row.metric].family],
+            "metric": f"{METRICS[row.metric].title} {ARROW[METRICS[row.metric].better]}",
+            "synthetic": _shown(row),
+            "floor": _shown(floor),
+            "n": row.n,
+            "against the floor": WORDS[verdict(row, floor)],
+        }
+        for row, floor in pairs(rows)
+        if row.rhythm == rhythm and row.value is not None
+    ]
+    frame = pd.DataFrame(lines)
+    frame["family"] = frame["family"].where(~frame["family"].duplicated(), "")
+    return frame
+
+
+def by_rhythm(rows: Sequence[Result]) -> pd.DataFrame:
+    """Metrics down, rhythms across: value and floor; bold where the intervals are apart."""
+    cells: dict[str, dict[str, str]] = {}
+    for row, floor in pairs(rows):
+        if not row.rhythm or row.value is None:
+            continue
+        text = f"{_short(row.value)} ({_short(floor.value)})"
+        far = verdict(row, floor) in (SEEN, MISLED)
+        title = METRICS[row.metric].title
+        cells.setdefault(title, {})[row.rhythm] = f"**{text}**" if far else text
+    rhythms = list(dict.fromkeys(r.rhythm for r in rows if r.rhythm))
+    lines = [{"metric": title, **{r: c.get(r, "–") for r in rhythms}} for title, c in cells.items()]
+    return pd.DataFrame(lines, columns=["metric", *rhythms])
+
+
+def notes(rows: Sequence[Result]) -> list[str]:
+    """What has no value, and why: a line for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.note and row.comparison != FLOOR:
+            reasons.setdefault((row.rhythm, row.note), []).append(METRICS[row.metric].words)
+    return [
+        f"{rhythm or 'All rhythms'}: {note} ({_listed(metrics)})"
+        for (rhythm, note), metrics in reasons.items()
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _shown(row: Result | None) -> str:
+    if row is None or row.value is None:
+        return "–"
+    return number(row.value, row.low, row.high, digits=_digits(row.value))
+
+
+def _short(value: float) -> str:
+    return f"{value:.{_digits(value)}f}"
+
+
+def _digits(value: float) -> int:
+    """Digits after the point: three for shares, fewer for large values."""
+    return 3 if abs(value) < 3 else 2 if abs(value) < 30 else 1
