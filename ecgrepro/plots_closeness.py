@@ -25,6 +25,7 @@ GREY = "#888888"
 COLORS = {SEEN: PALETTE[1], BLIND: PALETTE[0], MISLED: PALETTE[2], UNKNOWN: GREY}
 SAID = {SEEN: "worse than the floor", BLIND: "as the floor", MISLED: "better than the floor"}
 ACROSS = 6
+FARTHEST = (-3.0, 30.0)
 
 
 @styled
@@ -153,26 +154,32 @@ def _cell(levels: pd.DataFrame) -> tuple[int, str]:
 def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
     """How far each metric moves from its floor as a defect grows, a panel for each defect.
 
-    In units of the two intervals' half widths together: beyond 1 they are apart. The three metrics
-    that move most are named.
+    In units of the two intervals' half widths together: beyond 1 they are apart; cut at `FARTHEST`.
+    The three metrics that lie farthest in the end are named.
     """
-    figure, axes = plt.subplots(3, 3, figsize=(11, 8.5), sharex=True)
+    figure, axes = plt.subplots(3, 3, figsize=(11, 11), sharex=True, sharey=True)
     for axis, defect in zip(axes.flat, defects, strict=False):
         curves = _curves(rows, defect)
         ranked = sorted(curves, key=lambda metric: -curves[metric][-1][1])
         for metric in reversed(ranked):
             place = ranked.index(metric)
             color = PALETTE[place] if place < 3 else "#cccccc"
+            levels, apart = zip(*curves[metric], strict=True)
+            apart = np.clip(apart, *FARTHEST)
             label = METRICS[metric].words if place < 3 else None
-            axis.plot(*zip(*curves[metric], strict=True), color=color, marker=".", label=label)
+            axis.plot(levels, apart, color=color, marker=".", label=label)
         axis.axhline(1, color=INK, linewidth=0.8, linestyle="--")
-        axis.set_title(defect, fontsize=9)
-        axis.set_yscale("symlog", linthresh=1)
-        axis.legend(fontsize=6, loc="upper left")
+        axis.set_title(defect, fontsize=10, pad=34)
+        handles, labels = axis.get_legend_handles_labels()
+        axis.legend(handles[::-1], labels[::-1], fontsize=6, loc="lower left",
+                    bbox_to_anchor=(0, 1), borderaxespad=0.2)  # fmt: skip
+    axes[0, 0].set_yscale("symlog", linthresh=1)
+    axes[0, 0].set_ylim(FARTHEST[0] * 1.2, FARTHEST[1] * 1.2)
+    axes[0, 0].set_yticks([-3, -1, 0, 1, 3, 10, 30], ["-3", "-1", "0", "1", "3", "10", "30"])
     for axis in axes[-1]:
         axis.set_xlabel("level of the defect")
     figure.supylabel("distance from the floor, in half widths", fontsize=9)
-    figure.tight_layout()
+    figure.subplots_adjust(hspace=0.5, wspace=0.08, left=0.08, right=0.98, top=0.93, bottom=0.06)
     return figure
 
 

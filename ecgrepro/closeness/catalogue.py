@@ -183,7 +183,7 @@ METRICS: dict[str, Metric] = {
     ),
     "distance_ratio": Metric(
         "distance to training over that to held-out records", "privacy", "higher",
-        "memorization of most of the training records", "memorization of a few", "", low=0.0,
+        "memorization in most of the synthetic records", "memorization in a few of them", "",
     ),
     "near_copies": Metric(
         "share of near-copies", "privacy", "lower",

@@ -282,8 +282,6 @@ class Privacy:
 
     def __init__(self, draw: Draw, embeddings: dict[str, np.ndarray]):
         train, held_out = embeddings[TRAIN], embeddings[HELD_OUT]
-        size = min(len(train), len(held_out))
-        few = [x[np.linspace(0, len(x) - 1, size).astype(int)] for x in (train, held_out)]
         self.patients = draw.patients
         self.threshold = nearest_distances(held_out, train)
         self.judged = {}
@@ -292,7 +290,7 @@ class Privacy:
             self.judged[name] = {
                 "to train": nearest_distances(made, train),
                 "authentic": authentic(train, made),
-                "ratio": [nearest_distances(made, real) for real in few],
+                "to held-out": nearest_distances(made, held_out),
                 "members": nearest_distances(train, made),
                 "strangers": nearest_distances(held_out, made),
             }
@@ -307,7 +305,7 @@ class Privacy:
         values = []
         for name, found in self.judged.items():
             mine = rows[name]
-            near, far = (np.median(d[mine]) for d in found["ratio"])
+            near, far = (np.median(found[to][mine]) for to in ("to train", "to held-out"))
             area = share_below(
                 *(self._by_patient(found[what], s, rows)
                   for what, s in (("members", TRAIN), ("strangers", HELD_OUT)))

@@ -22,10 +22,10 @@ def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 def distance_ratio(train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarray) -> float:
     """Median distance of synthetic records to the nearest training over that to held-out records.
 
-    About 1 without memorization; 0 for copies. The larger of the two real sets is reduced to the
-    size of the other (evenly chosen records), since more records lie nearer; copies of those left
-    out are not seen, so hold out as many as possible. It sees memorization of most of the training
-    records, not of a few: for those there is `near_copies`.
+    In [0, ∞); 0 for copies; higher is safer. Without memorization it is 1 for as many training as
+    held-out records, and below for more training records, since more records lie nearer: read it
+    beside its floor, what real records of other patients get in place of the synthetic ones. It
+    sees memorization by most synthetic records, not by a few: for those there is `near_copies`.
 
     Parameters
     ----------
@@ -33,11 +33,7 @@ def distance_ratio(train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarra
         Shape (records, dimensions); held-out records are of other patients than those of ``train``.
     """
     train, held_out, synthetic = _checked(train, held_out, synthetic)
-    size = min(len(train), len(held_out))
-    near, far = (
-        float(np.median(nearest_distances(synthetic, _evenly(real, size))))
-        for real in (train, held_out)
-    )
+    near, far = (float(np.median(nearest_distances(synthetic, real))) for real in (train, held_out))
     if not far:
         raise EcgreproError(
             "more than half of the synthetic records are copies of held-out records: the ratio "
@@ -151,10 +147,6 @@ def share_below(first: np.ndarray, second: np.ndarray) -> float:
     below = np.searchsorted(ordered, first, side="left")
     upto = np.searchsorted(ordered, first, side="right")
     return float(1 - (below + upto).mean() / (2 * len(second)))
-
-
-def _evenly(x: np.ndarray, size: int) -> np.ndarray:
-    return x[np.linspace(0, len(x) - 1, size).astype(int)]
 
 
 def _checked(*sets: np.ndarray) -> list[np.ndarray]:

@@ -4,11 +4,13 @@ Before synthetic records are judged by detected rates and intervals, the same de
 on all real records of a hospital.
 """
 
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.signal import resample_poly
 from wfdb.processing import XQRS
 
 from ecgrepro.closeness.physiology import LEAD, MEASURES, UNITS
@@ -22,6 +24,7 @@ from ecgrepro.studies.run import Run
 # Heart rates in beats a minute that a label promises.
 PROMISED = {"SB": (0, 60), "SR": (60, 100), "ST": (100, np.inf), "GSVT": (100, np.inf)}
 SAME = 0.9  # F1 from which two detectors found the same beats
+XQRS_FS = 500  # Hz; at 100 Hz xqrs, whose windows are a few samples wide, takes T waves for beats
 ALL = ""
 
 
@@ -109,9 +112,11 @@ def twice(record: np.ndarray, fs: float) -> tuple[float, float, float]:
     peaks = r_peaks(record, fs)
     if not len(peaks):
         return np.nan, np.nan, np.nan
-    second = XQRS(sig=np.asarray(record[LEAD], np.float64), fs=fs)
+    ratio = Fraction(XQRS_FS / fs).limit_denominator(1000)
+    lead = resample_poly(record[LEAD].astype(np.float64), ratio.numerator, ratio.denominator)
+    second = XQRS(sig=lead, fs=XQRS_FS)
     second.detect(verbose=False)
-    others = np.asarray(second.qrs_inds, int)
+    others = np.asarray(second.qrs_inds, float) * fs / XQRS_FS
     rates = [60 * fs / np.median(np.diff(p)) if len(p) > 1 else np.nan for p in (peaks, others)]
     return *rates, matching(peaks, others, TOLERANCE * fs)
 
