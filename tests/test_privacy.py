@@ -41,7 +41,7 @@ def test_nearest_distances_are_those_of_scikit_learn():
 
 
 def test_an_honest_generator_gives_nothing_away():
-    train, held_out, honest = normal(0, 400), normal(1, 200), normal(2, 400)
+    train, held_out, honest = normal(0, 400), normal(1, 400), normal(2, 400)
     area, low, high = membership(train, held_out, honest)
     assert low < 0.5 < high and high - low < 0.15
     assert distance_ratio(train, held_out, honest) == pytest.approx(1, abs=0.05)
