@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ecgrepro.cli_options import Device, Force, read_device, read_folds, spell
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import GENERATORS
 from ecgrepro.output import check_free, put_in_place
@@ -24,12 +24,6 @@ class Format(StrEnum):
 
     wfdb = "wfdb"
     npy = "npy"
-
-
-Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace what an earlier command wrote to --out.")
-]
 
 
 def train(
@@ -66,15 +60,15 @@ def train(
     known = _from_profile(profile, generator, dataset)
     settings = _merged(known["settings"], _settings(set_ or []))
     folds = {
-        "train": known["train"] if train is None else _folds("--train", train),
+        "train": known["train"] if train is None else read_folds("--train", train),
         "validation": (
-            known["validation"] if validation is None else _folds("--validation", validation)
+            known["validation"] if validation is None else read_folds("--validation", validation)
         ),
     }
     from ecgrepro.generators import make_generator
 
     seed = known["seed"] if seed is None else seed
-    model = make_generator(generator, settings, seed=seed, device=_device(device))
+    model = make_generator(generator, settings, seed=seed, device=read_device(device))
     from ecgrepro.datasets import load_cohort
 
     cohort = load_cohort(
@@ -113,7 +107,7 @@ def sample(
     from ecgrepro.generators import load_generator
     from ecgrepro.generators.pool import discard
 
-    generator = load_generator(model, device=_device(device))
+    generator = load_generator(model, device=read_device(device))
     pool = out.with_name(f"{out.name}.pool")
     asked = {"seed": seed, "guidance": guidance, "steps": steps}
     if force:
@@ -217,44 +211,17 @@ def _pairs(option: str, given: list[str], form: str, read: Callable[[str], Any])
     return found
 
 
-def _folds(option: str, text: str) -> list[int]:
-    """``1-7`` or ``1,2,3`` or both; ``none`` is empty."""
-    if option == "--validation" and text.strip() == "none":
-        return []
-    folds: list[int] = []
-    for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d{1,2})\s*(?:-\s*(\d{1,2})\s*)?", part)
-        span = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
-        if not span or span[0] < 1 or span[-1] > 10:
-            raise EcgreproError(f"{option} {text!r}: expected folds from 1 to 10, as 1-7 or 1,2,3")
-        folds += span
-    return folds
-
-
-def _device(name: str) -> str:
-    """The device's name, if there is such a device."""
-    import torch
-
-    try:
-        if name != "auto":
-            torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        said = str(error).splitlines()[0]
-        raise EcgreproError(f"--device {name} cannot be used ({said}): try auto") from None
-    return name
-
-
 def _split(cohort, folds: dict[str, list[int]]) -> dict:
     """Training and validation cohorts; says what is in them, and what is not."""
     parts = cohort.split(**folds)
     for name, part in parts.items():
         said = ", ".join(f"{code} {n}" for code, n in part.counts().items() if n)
-        print(f"{name} folds {_spell(folds[name])}: {len(part)} records ({said or 'none'})")
+        print(f"{name} folds {spell(folds[name])}: {len(part)} records ({said or 'none'})")
     if not len(parts["train"]):
         here = sorted(int(fold) for fold in set(cohort.table["fold"]))
         raise EcgreproError(
-            f"no record of {cohort.name} is in the training folds {_spell(folds['train'])}: "
-            f"it has the folds {_spell(here)}"
+            f"no record of {cohort.name} is in the training folds {spell(folds['train'])}: "
+            f"it has the folds {spell(here)}"
         )
     empty = [code for code, n in parts["train"].counts().items() if not n]
     if empty:
@@ -265,10 +232,6 @@ def _split(cohort, folds: dict[str, list[int]]) -> dict:
     if not len(parts["validation"]):
         parts["validation"] = None
     return parts
-
-
-def _spell(folds: list[int]) -> str:
-    return ",".join(map(str, folds)) or "none"
 
 
 def _replace(out: Path, save: Callable[[Path], Path], *, force: bool) -> Path:

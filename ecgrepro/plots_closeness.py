@@ -1,4 +1,4 @@
-"""Figures of closeness: metrics beside floors, embeddings, spectra, what sees which defect."""
+"""Figures of closeness: metrics beside floors, embeddings, spectra, hearts, single records."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from sklearn.decomposition import PCA
 
-from ecgrepro.closeness import FLOOR, METRICS
+from ecgrepro.closeness import METRICS
+from ecgrepro.closeness.coverage import distances
+from ecgrepro.closeness.physiology import titled
+from ecgrepro.closeness.privacy import nearest_distances
 from ecgrepro.closeness.spectrum import mean_spectrum
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.plots import INK, PALETTE, styled
+from ecgrepro.plots import INK, PALETTE, ecg_strips, grouped_boxes, styled
 from ecgrepro.report_closeness import pairs
 from ecgrepro.results import Result
 
@@ -25,7 +27,6 @@ GREY = "#888888"
 COLORS = {SEEN: PALETTE[1], BLIND: PALETTE[0], MISLED: PALETTE[2], UNKNOWN: GREY}
 SAID = {SEEN: "worse than the floor", BLIND: "as the floor", MISLED: "better than the floor"}
 ACROSS = 6
-FARTHEST = (-3.0, 30.0)
 
 
 @styled
@@ -97,125 +98,46 @@ def power_spectra(sets: Mapping[str, Cohort], leads: Sequence[str]) -> Figure:
 
 
 @styled
-def sensitivity_map(found: pd.DataFrame) -> Figure:
-    """Metrics down, defects across: at which level each metric begins to see each defect.
+def heart_boxes(hearts: pd.DataFrame, sides: Mapping[str, str]) -> Figure:
+    """Six measures of the heart by rhythm, boxes side by side; the first side is dark.
 
-    ``found`` as `ecgrepro.studies.sensitivity.verdicts` gives it.
+    ``hearts`` has columns ``set``, ``rhythm`` and the measures; ``sides`` maps names to sets.
     """
-    defects = [d for d in found["defect"].unique() if d != "none"]
-    metrics = [m for m in METRICS if (found["metric"] == m).any()]
-    codes, texts = np.zeros((len(metrics), len(defects)), int), {}
-    for i, metric in enumerate(metrics):
-        for j, defect in enumerate(defects):
-            cell = found[(found["metric"] == metric) & (found["defect"] == defect)]
-            codes[i, j], texts[i, j] = _cell(cell.sort_values("level"))
-    figure, axis = plt.subplots(figsize=(9.5, 0.27 * len(metrics) + 1.4))
-    shades = ["#f2f2f2", "#9ecae1", PALETTE[0], "#f4b183", "#ffffff"]
-    axis.imshow(codes, cmap=ListedColormap(shades), vmin=0, vmax=4, aspect="auto")
-    for (i, j), text in texts.items():
-        color = "white" if codes[i, j] == 2 else INK
-        axis.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
-    axis.set_xticks(range(len(defects)), defects, rotation=30, ha="left", fontsize=8)
-    axis.xaxis.tick_top()
-    axis.set_yticks(range(len(metrics)), [METRICS[m].words for m in metrics], fontsize=7)
-    axis.grid(visible=False)
-    families = [METRICS[m].family for m in metrics]
-    for i in range(1, len(metrics)):
-        if families[i] != families[i - 1]:
-            axis.axhline(i - 0.5, color=INK, linewidth=0.8)
-    said = (
-        "blind",
-        "seen at full level only",
-        "seen from the level written",
-        "misled: looks better",
-    )
-    keys = [Patch(facecolor=c, edgecolor=GREY, label=t) for c, t in zip(shades, said, strict=False)]
-    figure.legend(handles=keys, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8)
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7))
+    shown = ("heart_rate", "rr_variability", "pr", "qrs", "qt", "qtc")
+    for axis, name in zip(axes.flat, shown, strict=True):
+        groups = {
+            code: {side: part.loc[part["set"] == which, name] for side, which in sides.items()}
+            for code, part in hearts.groupby("rhythm", sort=False)
+        }
+        grouped_boxes(groups, titled(name), ax=axis)
+    figure.tight_layout()
     return figure
 
 
-def _cell(levels: pd.DataFrame) -> tuple[int, str]:
-    """Shade and text of a metric and a defect: the lowest level from which it is always seen."""
-    verdicts = list(zip(levels["level"], levels["verdict"], strict=True))
-    if verdicts[-1][1] == UNKNOWN:
-        return 4, ""
-    if verdicts[-1][1] != SEEN:
-        return (3, "misled") if verdicts[-1][1] == MISLED else (0, "")
-    start = verdicts[-1][0]
-    for level, said in reversed(verdicts):
-        if said != SEEN:
-            break
-        start = level
-    full = start == verdicts[-1][0] and len(verdicts) > 1
-    return (1 if full else 2), f"{start:g}"
+def closest_pairs(
+    made: tuple[np.ndarray, Cohort], train: tuple[np.ndarray, Cohort], count: int = 3
+) -> Axes:
+    """The synthetic records nearest to a training record, each above that record, as strips.
 
-
-@styled
-def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
-    """How far each metric moves from its floor as a defect grows, a panel for each defect.
-
-    In units of the two intervals' half widths together: beyond 1 they are apart; cut at `FARTHEST`.
-    The three metrics that lie farthest in the end are named.
+    ``made`` and ``train`` are embeddings (records, dimensions) and their cohorts.
     """
-    figure, axes = plt.subplots(3, 3, figsize=(11, 11), sharex=True, sharey=True)
-    for axis, defect in zip(axes.flat, defects, strict=False):
-        curves = _curves(rows, defect)
-        ranked = sorted(curves, key=lambda metric: -curves[metric][-1][1])
-        for metric in reversed(ranked):
-            place = ranked.index(metric)
-            color = PALETTE[place] if place < 3 else "#cccccc"
-            levels, apart = zip(*curves[metric], strict=True)
-            apart = np.clip(apart, *FARTHEST)
-            label = METRICS[metric].words if place < 3 else None
-            axis.plot(levels, apart, color=color, marker=".", label=label)
-        axis.axhline(1, color=INK, linewidth=0.8, linestyle="--")
-        axis.set_title(defect, fontsize=10, pad=34)
-        handles, labels = axis.get_legend_handles_labels()
-        axis.legend(handles[::-1], labels[::-1], fontsize=6, loc="lower left",
-                    bbox_to_anchor=(0, 1), borderaxespad=0.2)  # fmt: skip
-    axes[0, 0].set_yscale("symlog", linthresh=1)
-    axes[0, 0].set_ylim(FARTHEST[0] * 1.2, FARTHEST[1] * 1.2)
-    axes[0, 0].set_yticks([-3, -1, 0, 1, 3, 10, 30], ["-3", "-1", "0", "1", "3", "10", "30"])
-    for axis in axes[-1]:
-        axis.set_xlabel("level of the defect")
-    figure.supylabel("distance from the floor, in half widths", fontsize=9)
-    figure.subplots_adjust(hspace=0.5, wspace=0.08, left=0.08, right=0.98, top=0.93, bottom=0.06)
-    return figure
+    distance = distances(np.float64(made[0]), np.float64(train[0]))
+    strips = {}
+    for rank, i in enumerate(np.argsort(distance.min(axis=1), kind="stable")[:count], 1):
+        for word, cohort, j in (
+            ("synthetic", made[1], i), ("training", train[1], int(distance[i].argmin()))
+        ):  # fmt: skip
+            strips[f"{rank}: {word}, {cohort.table['rhythm'][j]}"] = cohort.signals[j]
+    return ecg_strips(strips, made[1].fs, made[1].units)
 
 
-def _curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, float]]]:
-    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        floor = floors.get((row.metric, row.arm, row.fraction))
-        if row.arm not in ("none", defect) or row.comparison == FLOOR or floor is None:
-            continue
-        if row.low is None or floor.low is None:
-            continue
-        apart = (row.value - floor.value) * (1 if METRICS[row.metric].better == "lower" else -1)
-        width = (row.high - row.low + floor.high - floor.low) / 2
-        if width:
-            curves.setdefault(row.metric, []).append((row.fraction, apart / width))
-    return {metric: sorted(points) for metric, points in curves.items()}
-
-
-@styled
-def rates_and_labels(beats: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> Axes:
-    """Detected heart rates of each rhythm, a point each, and the range that the label promises."""
-    rhythms = list(dict.fromkeys(beats["rhythm"]))
-    _, axis = plt.subplots(figsize=(7.5, 3.6))
-    rng = np.random.default_rng(0)
-    for i, rhythm in enumerate(rhythms):
-        rates = beats.loc[beats["rhythm"] == rhythm, "rate"].dropna()
-        if rhythm in promised:
-            low, high = promised[rhythm]
-            top = min(high, beats["rate"].max())
-            axis.fill_between([i - 0.4, i + 0.4], low, top, color="#e3eefa", linewidth=0)
-        place = i + rng.uniform(-0.25, 0.25, len(rates))
-        axis.plot(place, rates, ".", markersize=3, alpha=0.5, color=PALETTE[i % len(PALETTE)])
-        if len(rates):
-            axis.plot([i - 0.35, i + 0.35], [rates.median()] * 2, color=INK, linewidth=2)
-    axis.set_xticks(range(len(rhythms)), rhythms)
-    axis.set(ylabel="detected heart rate, bpm", ylim=(20, None))
-    axis.grid(axis="x", visible=False)
-    return axis
+def farthest(made: tuple[np.ndarray, Cohort], real: np.ndarray, count: int = 4) -> Axes:
+    """The synthetic records farthest from every real one, as strips; parameters as above."""
+    far = nearest_distances(np.float64(made[0]), np.float64(real))
+    order = np.argsort(-far, kind="stable")[:count]
+    strips = {
+        f"{made[1].table['rhythm'][i]}, farthest {rank}": made[1].signals[i]
+        for rank, i in enumerate(order, 1)
+    }
+    return ecg_strips(strips, made[1].fs, made[1].units)

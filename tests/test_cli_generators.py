@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from ecgrepro import Cohort, EcgreproError, load_cohort, load_generator, make_generator
 from ecgrepro.cli import app
-from ecgrepro.cli_generators import _folds, _merged, _settings
+from ecgrepro.cli_generators import _merged, _settings
+from ecgrepro.cli_options import read_folds
 from ecgrepro.export import export_wfdb
 from ecgrepro.provenance import PROJECT
 
@@ -249,10 +250,10 @@ def test_nan_in_training_data_is_said(home, tmp_path, monkeypatch):
 
 
 def test_folds_are_spelled_in_several_ways():
-    assert _folds("--train", "1-3, 5,7-7") == [1, 2, 3, 5, 7]
+    assert read_folds("--train", "1-3, 5,7-7") == [1, 2, 3, 5, 7]
     for wrong in ("", "0", "3-1", "x", "1-", "-2", "none"):
         with pytest.raises(EcgreproError, match="expected folds"):
-            _folds("--train", wrong)
+            read_folds("--train", wrong)
 
 
 def test_settings_are_nested_by_dots():

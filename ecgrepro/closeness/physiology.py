@@ -29,6 +29,16 @@ UNITS = {
     "r_amplitude": "of the signal",
 }
 MEASURES = tuple(UNITS)
+_WORDS = {
+    "heart_rate": "heart rate",
+    "rr_variability": "RR variability",
+    "p_duration": "P duration",
+    "pr": "PR",
+    "qrs": "QRS",
+    "qt": "QT",
+    "qtc": "QTc",
+    "r_amplitude": "R amplitude",
+}
 LEAD = LEADS.index("II")
 REACH = 0.08  # seconds around a detected beat in which lead II has its R (or deepest S) peak
 FEWEST = 3  # beats in which a wave must be found
@@ -39,6 +49,11 @@ _WAVES = {
     "qrs": ("ECG_R_Onsets", "ECG_R_Offsets"),
     "qt": ("ECG_R_Onsets", "ECG_T_Offsets"),
 }
+
+
+def titled(measure: str) -> str:
+    """A measure in words, with its unit."""
+    return f"{_WORDS[measure]}, {UNITS[measure]}" if UNITS[measure] else _WORDS[measure]
 
 
 def measures(

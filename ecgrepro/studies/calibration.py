@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.signal import resample_poly
 from wfdb.processing import XQRS
 
-from ecgrepro.closeness.physiology import LEAD, MEASURES, UNITS
+from ecgrepro.closeness.physiology import LEAD, MEASURES
 from ecgrepro.cohort import Cohort
 from ecgrepro.heartrate import TOLERANCE, matching, r_peaks
 from ecgrepro.results import Result
@@ -127,12 +127,3 @@ def measured_sample(run: Run, dataset: str) -> tuple[Cohort, pd.DataFrame]:
     most = min(len(cohort), 3 * run.profile.closeness.heart)
     sample = cohort.select(np.unique(np.linspace(0, len(cohort) - 1, most).astype(int)))
     return sample, physiology(run, dataset, sample)
-
-
-def unit(measure: str) -> str:
-    """The measure's name with its unit, for tables."""
-    words = {
-        "heart_rate": "heart rate", "rr_variability": "RR variability", "p_duration": "P",
-        "pr": "PR", "qrs": "QRS", "qt": "QT", "qtc": "QTc", "r_amplitude": "R amplitude",
-    }  # fmt: skip
-    return f"{words[measure]}, {UNITS[measure]}" if UNITS[measure] else words[measure]
