@@ -102,7 +102,6 @@ def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("level of the defect")
     figure.supylabel("distance from the floor, in half widths", fontsize=9)
-    figure.subplots_adjust(hspace=0.5, wspace=0.08, left=0.08, right=0.98, top=0.93, bottom=0.06)
     return figure
 
 

@@ -33,6 +33,7 @@ ACROSS = 6
 def beside_floor(rows: Sequence[Result]) -> Figure:
     """A small panel for each metric of all rhythms: synthetic in colour, its floor in grey."""
     both = [(r, f) for r, f in pairs(rows) if not r.rhythm and r.value is not None]
+    both.sort(key=lambda pair: list(METRICS).index(pair[0].metric))
     down = -(-len(both) // ACROSS)
     figure, axes = plt.subplots(down, ACROSS, figsize=(11, 1.55 * down), squeeze=False)
     for axis in axes.flat[len(both) :]:
@@ -52,7 +53,6 @@ def beside_floor(rows: Sequence[Result]) -> Figure:
         axis.margins(y=0.25)
     keys = [Patch(color=COLORS[v], label=text) for v, text in SAID.items()]
     figure.legend(handles=keys, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8)
-    figure.tight_layout(h_pad=0.8, w_pad=0.4)
     return figure
 
 
@@ -111,7 +111,6 @@ def heart_boxes(hearts: pd.DataFrame, sides: Mapping[str, str]) -> Figure:
             for code, part in hearts.groupby("rhythm", sort=False)
         }
         grouped_boxes(groups, titled(name), ax=axis)
-    figure.tight_layout()
     return figure
 
 

@@ -20,7 +20,7 @@ def pairs(rows: Sequence[Result]) -> list[tuple[Result, Result | None]]:
 
 
 def summary(rows: Sequence[Result], rhythm: str = "") -> pd.DataFrame:
-    """One line for each metric that has a value: synthetic, floor, and whether they differ."""
+    """A line for each metric that has a value: synthetic, floor, and whether they differ."""
     lines = [
         {
             "family": FAMILIES[METRICS[row.metric].family],
@@ -30,7 +30,7 @@ def summary(rows: Sequence[Result], rhythm: str = "") -> pd.DataFrame:
             "n": row.n,
             "against the floor": WORDS[verdict(row, floor)],
         }
-        for row, floor in pairs(rows)
+        for row, floor in sorted(pairs(rows), key=lambda pair: list(METRICS).index(pair[0].metric))
         if row.rhythm == rhythm and row.value is not None
     ]
     frame = pd.DataFrame(lines)
@@ -54,14 +54,16 @@ def by_rhythm(rows: Sequence[Result]) -> pd.DataFrame:
 
 
 def notes(rows: Sequence[Result]) -> list[str]:
-    """What has no value, and why: a line for each reason."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    """What has no value, and why: a line for each reason, with records of the smallest set."""
+    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in rows:
         if row.note and row.comparison != FLOOR:
-            reasons.setdefault((row.rhythm, row.note), []).append(METRICS[row.metric].words)
+            where, what = reasons.setdefault(row.note, ({}, {}))
+            where[f"{row.rhythm or 'all rhythms'} ({row.n})"] = None
+            what[METRICS[row.metric].words] = None
     return [
-        f"{rhythm or 'All rhythms'}: {note} ({_listed(metrics)})"
-        for (rhythm, note), metrics in reasons.items()
+        f"{note}; {', '.join(where)}: {_listed(list(what))}"
+        for note, (where, what) in reasons.items()
     ]
 
 

@@ -1,6 +1,7 @@
 """What each metric of `ecgrepro.closeness.compare` is: direction, range, what it sees and misses.
 
-The pages of the book and the report of ``ecgrepro closeness`` take their words from here.
+The pages of the book and the report of ``ecgrepro closeness`` take their words from here. All but
+``tstr``, for which classifiers must be trained, are computed by `compare`.
 """
 
 from dataclasses import dataclass
@@ -175,6 +176,11 @@ METRICS: dict[str, Metric] = {
         "macro-F1, trained on real and tested on synthetic", "use", "higher",
         "the same, with each rhythm counting alike in what is read as well as in what is asked",
         "diversity; whatever the classifier does not look at", "esteban2017real", high=1.0,
+    ),
+    "tstr": Metric(
+        "macro-F1, trained on synthetic and tested on real", "use", "higher",
+        "records that teach a classifier too little, or something wrong",
+        "copies, which teach as well as what they copy", "esteban2017real", high=1.0,
     ),
     "discriminator_auc": Metric(
         "AUC of telling real from synthetic", "use", "lower",

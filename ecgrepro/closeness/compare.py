@@ -265,7 +265,7 @@ def _rows(
     smallest = work.draw.smallest(rhythm)
     lacking = {name: reason for name, reason in work.lacking.items() if reason}
     if work.family is not None and smallest < work.least:
-        note = f"too few: {smallest} records in the smallest set, {work.least} are needed"
+        note = f"too few records in the smallest set: {work.least} are needed"
         lacking = dict.fromkeys(work.family.metrics, note)
     found = {
         (rhythm, name): [Result(name, None, n=smallest, rhythm=rhythm or "", note=reason)]

@@ -100,9 +100,14 @@ def matched_counts(cohorts: dict[str, Cohort], most: int) -> dict[str, int]:
 
 
 def scaled(counts: dict[str, int], most: int) -> dict[str, int]:
-    """The counts with their proportions kept, at most ``most`` in all."""
-    share = min(1.0, most / max(1, sum(counts.values())))
-    return {r: int(n * share) for r, n in counts.items()}
+    """The counts with their proportions kept, ``most`` in all if there are more."""
+    total = sum(counts.values())
+    if total <= most:
+        return dict(counts)
+    parts = {r: divmod(n * most, total) for r, n in counts.items()}
+    left = most - sum(whole for whole, _ in parts.values())
+    more = sorted(parts, key=lambda r: -parts[r][1])[:left]  # the largest remainders
+    return {r: whole + (r in more) for r, (whole, _) in parts.items()}
 
 
 def privacy_draw(

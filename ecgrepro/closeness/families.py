@@ -231,7 +231,7 @@ class Use:
     The floor of what is read is that of the real test records, which the classifier has not seen.
     """
 
-    metrics: ClassVar = of_family("use")
+    metrics: ClassVar = ("rhythm_agreement", "trts", "discriminator_auc")
 
     def __init__(
         self, draw: Draw, embeddings: dict[str, np.ndarray], read: dict[str, np.ndarray] | None

@@ -7,14 +7,16 @@ same detector measures both sides, and how often it fails stands beside every di
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 from tqdm import tqdm
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.closeness.draws import SETS
+from ecgrepro.cohort import LEADS, Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.heartrate import r_peaks
 
@@ -144,3 +146,25 @@ def _intervals(lead: np.ndarray, tips: np.ndarray, fs: float) -> dict[str, float
         if len(lengths) >= FEWEST:
             found[name] = 1000 * float(np.median(lengths)) / fs
     return found
+
+
+@dataclass
+class HeartLog:
+    """`measures`, remembered for each set that a comparison asks for."""
+
+    measure: Callable[[Cohort], pd.DataFrame]
+    found: list[pd.DataFrame] = field(default_factory=list)
+
+    def __call__(self, cohort: Cohort) -> pd.DataFrame:
+        """Measure a cohort and remember it, with its records' rhythms."""
+        found = self.measure(cohort)
+        rhythm = cohort.table["rhythm"].to_numpy()
+        self.found.append(found.assign(rhythm=rhythm)[["rhythm", *MEASURES]])
+        return found
+
+    def table(self) -> pd.DataFrame | None:
+        """A row a record, its ``set`` first; None if nothing was measured."""
+        if not self.found:
+            return None
+        last = self.found[-len(SETS) :]  # a budget of time measures a record or two before
+        return pd.concat(dict(zip(SETS, last, strict=True)), names=["set"]).reset_index("set")

@@ -114,7 +114,8 @@ def twice(record: np.ndarray, fs: float) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     ratio = Fraction(XQRS_FS / fs).limit_denominator(1000)
     lead = resample_poly(record[LEAD].astype(np.float64), ratio.numerator, ratio.denominator)
-    second = XQRS(sig=lead, fs=XQRS_FS)
+    # It knows QRS complexes of about a millivolt.
+    second = XQRS(sig=lead / np.percentile(np.abs(lead), 99), fs=XQRS_FS)
     second.detect(verbose=False)
     others = np.asarray(second.qrs_inds, float) * fs / XQRS_FS
     rates = [60 * fs / np.median(np.diff(p)) if len(p) > 1 else np.nan for p in (peaks, others)]

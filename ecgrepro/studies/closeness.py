@@ -11,8 +11,7 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from ecgrepro.closeness import FLOOR, Budget, compare
-from ecgrepro.closeness.draws import SETS
-from ecgrepro.closeness.physiology import MEASURES, measures
+from ecgrepro.closeness.physiology import HeartLog, measures
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
 from ecgrepro.studies.classifiers import real_classifier
@@ -43,18 +42,9 @@ def _compared_pool(run: Run, dataset: str, generator: str) -> Path:
     parts, pool = run.splits(dataset), synthetic_pool(run, dataset, generator)
 
     def make(folder: Path) -> None:
-        measured = []
-
-        def measure(cohort: Cohort) -> pd.DataFrame:
-            found = physiology(run, dataset, cohort)
-            found.insert(0, "rhythm", cohort.table["rhythm"].to_numpy())
-            measured.append(found)
-            return found[list(MEASURES)]
-
-        rows = compared(run, dataset, parts["train"], parts["test"], pool, measure=measure)
-        write_rows(folder, rows)
-        hearts = pd.concat(dict(zip(SETS, measured, strict=True)), names=["set"])
-        hearts.reset_index("set").to_csv(folder / "heart.csv", index=False)
+        log = HeartLog(lambda cohort: physiology(run, dataset, cohort))
+        write_rows(folder, compared(run, dataset, parts["train"], parts["test"], pool, measure=log))
+        log.table().to_csv(folder / "heart.csv", index=False)
 
     made_from = {"pool": pool.fingerprint, **judged_by(run)}
     return run.artifact(f"closeness-{generator}", dataset, made_from, __name__, make)

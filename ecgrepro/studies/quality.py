@@ -4,6 +4,7 @@ Every measure is of the pool that the rest of the study uses (`synthetic_pool`),
 chosen for it, and stands beside the same measure of real records.
 """
 
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -190,6 +191,12 @@ def usefulness(run: Run, dataset: str, name: str) -> list[Result]:
         Result("tstr", trtr.value, trtr.low, trtr.high, len(test), comparison=REAL, **keys),
         Result("tstr_over_trtr", *ratio, n=len(test), **keys),
     ]
+
+
+def trained_on_synthetic(run: Run, dataset: str, name: str) -> list[Result]:
+    """TSTR beside its floor, TRTR: the rows of `usefulness` that stand among the closeness."""
+    rows = [row for row in usefulness(run, dataset, name) if row.metric == "tstr"]
+    return [replace(row, comparison=FLOOR if row.comparison else "") for row in rows]
 
 
 def distance_results(run: Run, dataset: str, name: str) -> list[Result]:

@@ -1,0 +1,106 @@
+"""Judging synthetic records of one's own: a classifier, all metrics, and use for training."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecgrepro.classifier import Classifier
+from ecgrepro.closeness import FLOOR, Budget, compare
+from ecgrepro.closeness.physiology import HeartLog, measures
+from ecgrepro.cohort import Cohort
+from ecgrepro.errors import EcgreproError
+from ecgrepro.results import Result
+from ecgrepro.studies.augmentation import draw, patients_of
+from ecgrepro.studies.statistics import bootstrap_interval
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What `judge` found: ``rows``, the ``judge``, and what was measured of the heart."""
+
+    rows: list[Result]
+    judge: Classifier
+    parts: dict[str, Cohort]
+    synthetic: Cohort
+    hearts: pd.DataFrame | None
+
+
+def judge(
+    real: Cohort,
+    synthetic: Cohort,
+    folds: dict[str, list[int]],
+    *,
+    classifier: Classifier | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> Judged:
+    """Every metric of synthetic against real records, and TSTR.
+
+    Parameters
+    ----------
+    real, synthetic
+        Cohorts of one fs, leads, length, units and label map.
+    folds
+        Of the real records: ``train``, ``validation`` and ``test``.
+    classifier
+        One that was trained on the real training folds, and has not seen synthetic records;
+        trained here without.
+
+    Raises
+    ------
+    EcgreproError
+        A split is empty, or the cohorts do not go together.
+    """
+    parts = real.split(**folds)
+    for name, part in parts.items():
+        if not len(part):
+            there = ", ".join(map(str, sorted(set(real.table["fold"]))))
+            raise EcgreproError(
+                f"no record of {real.name} is in the {name} folds {folds[name]}: it has the folds "
+                f"{there}; name others, or write a column fold into its labels.csv"
+            )
+    if classifier is None:
+        classifier = Classifier(seed=seed, device=device).fit(parts["train"], parts["validation"])
+    log = HeartLog(lambda cohort: measures(cohort.signals, cohort.fs))
+    rows = compare(
+        parts["train"],
+        parts["test"],
+        synthetic,
+        embed=classifier.embed,
+        predict=classifier.predict,
+        measure=log,
+        budget=budget,
+        seed=seed,
+    )
+    rows += trained_on(classifier, parts, synthetic, seed, device)
+    return Judged(rows, classifier, parts, synthetic, log.table())
+
+
+def trained_on(
+    classifier: Classifier, parts: dict[str, Cohort], synthetic: Cohort, seed: int, device=None
+) -> list[Result]:
+    """TSTR: macro-F1 on the real test records of a classifier trained on synthetic ones.
+
+    On as many of each rhythm as there are for training, or all that there are, with the updates
+    of ``classifier``, whose own macro-F1 is the floor. Intervals are over patients, for one seed.
+    """
+    test, train, there = parts["test"], parts["train"].counts(), synthetic.counts()
+    twin = Classifier(classifier.config, seed=seed, device=device)
+    counts = {r: min(n, there[r]) for r, n in train.items()}
+    twin.fit(draw(synthetic, counts, 1.0), parts["validation"])
+    rows = []
+    for one, comparison in ((twin, ""), (classifier, FLOOR)):
+        found = bootstrap_interval(
+            test.targets, one.predict_proba(test)[None], "macro_f1", patients=patients_of(test)
+        )
+        rows.append(
+            Result("tstr", found.value, found.low, found.high, len(test), comparison=comparison)
+        )
+    return rows
+
+
+def accuracy(classifier: Classifier, cohort: Cohort) -> float:
+    """Share of records whose rhythm the classifier reads as labelled."""
+    return float(np.mean(classifier.predict(cohort) == cohort.table["rhythm"].to_numpy()))
