@@ -1,4 +1,4 @@
-"""The command line: ``ecgrepro data ...``, ``run``, ``train`` and ``sample``."""
+"""The command line: ``ecgrepro data ...``, ``run``, ``train``, ``sample`` and ``closeness``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecgrepro.cli_generators import register
+from ecgrepro import cli_closeness, cli_generators
 from ecgrepro.errors import EcgreproError
 
 app = typer.Typer(
@@ -74,7 +74,8 @@ def run(
         print(f"{'The page' if page else 'The book'} is ready: {done}")
 
 
-register(app)
+cli_generators.register(app)
+cli_closeness.register(app)
 
 
 @app.command(hidden=True, name="page")

@@ -123,8 +123,11 @@ def _curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, 
 
 @styled
 def rates_and_labels(beats: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> Axes:
-    """Detected heart rates of each rhythm, a point each, and the range that the label promises."""
-    rhythms = list(dict.fromkeys(beats["rhythm"]))
+    """Detected heart rates of each rhythm, a point each, and the range that the label promises.
+
+    Rhythms stand in the order of their medians.
+    """
+    rhythms = list(beats.groupby("rhythm")["rate"].median().sort_values().index)
     _, axis = plt.subplots(figsize=(7.5, 3.6))
     rng = np.random.default_rng(0)
     for i, rhythm in enumerate(rhythms):

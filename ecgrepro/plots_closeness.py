@@ -46,7 +46,9 @@ def beside_floor(rows: Sequence[Result]) -> Figure:
             axis.plot(x, one.value, "o", color=shade, markersize=5)
         metric = METRICS[row.metric]
         better = "↓" if metric.better == "lower" else "↑"
-        axis.set_title("\n".join(textwrap.wrap(f"{metric.words} {better}", 27)), fontsize=7)
+        axis.set_title(
+            "\n".join(textwrap.wrap(f"{metric.words}\N{NO-BREAK SPACE}{better}", 27)), fontsize=7
+        )
         axis.set(xlim=(-0.7, 1.7))
         axis.set_xticks([0, 1], ["synthetic", "floor"], fontsize=6)
         axis.tick_params(axis="y", labelsize=6)

@@ -44,7 +44,8 @@ def by_rhythm(rows: Sequence[Result]) -> pd.DataFrame:
     for row, floor in pairs(rows):
         if not row.rhythm or row.value is None:
             continue
-        text = f"{_short(row.value)} ({_short(floor.value)})"
+        digits = _digits(max(row.value, floor.value, key=abs))
+        text = f"{row.value:.{digits}f} ({floor.value:.{digits}f})"
         far = verdict(row, floor) in (SEEN, MISLED)
         title = METRICS[row.metric].title
         cells.setdefault(title, {})[row.rhythm] = f"**{text}**" if far else text
@@ -76,10 +77,6 @@ def _shown(row: Result | None) -> str:
     if row is None or row.value is None:
         return "–"
     return number(row.value, row.low, row.high, digits=_digits(row.value))
-
-
-def _short(value: float) -> str:
-    return f"{value:.{_digits(value)}f}"
 
 
 def _digits(value: float) -> int:

@@ -176,6 +176,18 @@ def test_intervals_cover_the_expected_value():
         assert (hits >= 0.88).all(), dict(zip(ON_POINTS, hits, strict=True))
 
 
+@pytest.mark.slow
+def test_sets_of_one_distribution_are_rarely_told_apart():
+    alarms = {}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        rows = on_points(*three(rng, n=100, d=6), resamples=30, seed=seed, by_rhythm=False)
+        for name, row in values(rows).items():
+            floor = floors(rows)[name]
+            alarms[name] = alarms.get(name, 0) + (row.low > floor.high or floor.low > row.high)
+    assert max(alarms.values()) <= 2, alarms
+
+
 def test_patients_are_resampled_whole():
     """With copies of the same record per patient, the interval is that of the patients."""
     rng = np.random.default_rng(0)
@@ -440,6 +452,12 @@ def test_halves_are_of_whole_patients_and_of_every_rhythm():
     assert set(sets.half(rng, "SB")["synthetic"]) <= set(range(40, 56))
     fewer = sets.fewer(28, rng)
     assert fewer.counts["synthetic"] == {"SR": 20, "SB": 8} and sets.fewer(56, rng) is sets
+
+
+def test_a_share_of_none_or_all_has_an_interval_all_the_same():
+    train, test, made = three(np.random.default_rng(0), shift=100.0)
+    row = values(on_points(train, test, made))["precision"]
+    assert (row.value, row.low) == (0, 0) and row.high == pytest.approx(0.06, abs=0.002)
 
 
 def test_the_catalogue_is_complete():

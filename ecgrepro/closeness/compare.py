@@ -101,9 +101,10 @@ def compare(
     distance. A half-sample has its own sample-size bias, so only the spread of the resamples
     around their mean is used, centred on the value from all records; half-sampling is the choice
     for which that spread needs no rescaling. The interval is for the metric's expectation at this
-    set size. For the Fréchet distance of two sets from one distribution (a good floor), the
-    spread is overstated by up to two times: the interval errs on the wide side. The discriminator
-    is not trained again in resamples, and nearest training records stay what they are.
+    set size. For the Fréchet distance and MMD² of two sets from one distribution (a good floor),
+    the spread is overstated by up to two times: the interval errs on the wide side. A share of none
+    or all, which does not vary, has Wilson's bound. The discriminator is not trained again in
+    resamples, and nearest training records stay what they are.
 
     Parameters
     ----------
@@ -324,6 +325,9 @@ def _result(name: str, value: float, reach: float, *, note: str, **keys) -> Resu
     if not np.isfinite(value):
         return Result(name, None, note=note or "it cannot be measured in these records", **keys)
     metric = METRICS[name]
+    if metric.high == 1 and value in (0, 1) and np.isfinite(reach):
+        # Nothing varies among half-samples of a share of none or all: Wilson's (1927) bound.
+        reach = max(reach, 1.96**2 / (keys["n"] + 1.96**2))
     low, high = max(value - reach, metric.low), min(value + reach, metric.high)
     bounds = (float(low), float(high)) if np.isfinite(reach) else (None, None)
     return Result(name, float(value), *bounds, note=note, **keys)
