@@ -45,7 +45,7 @@ def write_report(judged: Judged, facts: dict, path: Path) -> Path:
     """
     blocks = [_opening(judged), _everything(judged), _rhythms(judged), _pictures(judged),
               _meaning(), _facts(facts)]  # fmt: skip
-    title = f"Closeness: {html.escape(named(judged.synthetic))} to {html.escape(named(judged.parts['test']))}"
+    title = html.escape(f"Closeness: {named(judged.synthetic)} to {named(judged.parts['test'])}")
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

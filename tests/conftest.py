@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import filelock
@@ -41,3 +42,28 @@ def smoke_run() -> Path:
 def smoke_book(smoke_run) -> Path:
     """The folder of the smoke run's rendered book."""
     return smoke_run / "book"
+
+
+def chromium() -> str:
+    """A Chromium or Chrome of the system; the test is skipped without one, but never in CI."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        reason = f"none of {', '.join(names)} on PATH"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser that starts no connection of its own."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
+    flags += ["disable-background-networking", "disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=[f"--{f}" for f in flags]
+        )
+        yield browser
+        browser.close()

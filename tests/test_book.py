@@ -5,7 +5,6 @@ import contextlib
 import functools
 import http.server
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -309,31 +308,6 @@ def test_the_checkout_itself_is_a_book(tmp_path):
 
 
 # The browser
-
-
-def chromium() -> str:
-    """A Chromium or Chrome of the system; the test is skipped without one, but never in CI."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if not found:
-        reason = f"none of {', '.join(names)} on PATH"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless browser that starts no connection of its own."""
-    from playwright.sync_api import sync_playwright
-
-    flags = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
-    flags += ["disable-background-networking", "disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), args=[f"--{f}" for f in flags]
-        )
-        yield browser
-        browser.close()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
