@@ -3,8 +3,9 @@
     python benchmarks/closeness.py [--records 5000] [--dimensions 128] [--repeats 3]
 
 Each metric of the distribution and the fidelity family and its reference work on the same
-embeddings by turns; the median of the turns' ratios counts. Peak memory is that of our metrics
-alone, in a process of its own. Prints Markdown.
+embeddings by turns; the median of the turns' ratios counts. Then `compare` computes both families
+with floors and the intervals of 200 half-samples. Peak memory is that of our work alone, in
+processes of their own. Prints Markdown.
 """
 
 import argparse
@@ -16,9 +17,11 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
-from ecgrepro.closeness import frechet_distance, prdc
+from ecgrepro.closeness import Budget, compare, frechet_distance, prdc
 from ecgrepro.closeness.kernel import median_distance, mmd, sliced_wasserstein
+from ecgrepro.cohort import Cohort
 
 PROJECTIONS = 256
 
@@ -72,35 +75,62 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def whole(x: np.ndarray, y: np.ndarray) -> None:
+    """`compare` of both families: every value, floor and interval."""
+    rng = np.random.default_rng(1)
+    sets = (x, x + 0.1 * rng.normal(size=x.shape), y)
+    cohorts = [points(one, name) for one, name in zip(sets, ("train", "test", "made"), strict=True)]
+    compare(
+        *cohorts,
+        embed=lambda cohort: cohort.signals[:, 0],
+        families=("distribution", "fidelity"),
+        budget=Budget(records=len(x)),
+    )
+
+
+def points(x: np.ndarray, name: str) -> Cohort:
+    """Embeddings as a cohort of one lead, every record its own patient."""
+    number = np.arange(len(x)).astype(str)
+    table = pd.DataFrame({"record_id": number, "patient_id": [f"{name}{i}" for i in number]})
+    table = table.assign(source=name, rhythm="SR", fold=1, age=0.0, sex="", origin=name)
+    return Cohort(x[:, None].astype(np.float32), table, fs=100, leads=("I",), fingerprint=name)
+
+
 def main() -> None:
-    """Print the table, or, in the process that measures memory, the peak in MiB."""
+    """Print the table, or, in a process that measures memory, seconds and the peak in MiB."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=5000)
     parser.add_argument("--dimensions", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", choices=("metrics", "compare"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     x, y = embeddings(options.records, options.dimensions)
     if options.memory:
-        for work in ours(x, y).values():
-            work()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        work = {
+            "metrics": lambda: [f() for f in ours(x, y).values()],
+            "compare": lambda: whole(x, y),
+        }
+        spent = seconds(work[options.memory])
+        print(f"{spent:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}")
         return
     print(f"| metric, {options.records} x {options.records} records of {options.dimensions} "
           "| ours, s | reference, s | reference / ours |\n| --- | --- | --- | --- |")  # fmt: skip
-    total, others = 0.0, references(x, y)
+    others = references(x, y)
     for name, work in ours(x, y).items():
         pairs = [(seconds(work), seconds(others[name])) for _ in range(options.repeats)]
         a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
         gain = statistics.median(theirs / mine for mine, theirs in pairs)
-        total += a
         print(f"| {name} | {a:.2f} | {b:.2f} | {gain:.2f}x |", flush=True)
-    child = subprocess.run(
-        [sys.executable, __file__, "--memory", "--records", str(options.records),
-         "--dimensions", str(options.dimensions)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    print(f"\nAll of ours: {total:.1f} s; peak memory {int(child.stdout)} MiB.")
+    print("\n| work in a process of its own | seconds | peak memory, MiB |\n| --- | --- | --- |")
+    for name in ("metrics", "compare"):
+        child = subprocess.run(
+            [sys.executable, __file__, "--memory", name, "--records", str(options.records),
+             "--dimensions", str(options.dimensions)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        spent, peak = child.stdout.split()
+        said = {"metrics": "each metric once", "compare": "all with floors and intervals"}[name]
+        print(f"| {said} | {spent} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def test_values_and_floors_are_those_of_the_metrics():
         expected["mmd"] = mmd(embed(test), embed(of), bandwidth)
         expected["sliced_wasserstein"] = sliced_wasserstein(embed(of), embed(test), PROJECTIONS)
         for metric, row in found.items():
-            assert row.value == pytest.approx(expected[metric], rel=1e-7), metric
+            assert row.value == pytest.approx(expected[metric], rel=1e-5), metric
             assert row.low <= row.value <= row.high and row.n == 60
 
 

@@ -292,7 +292,7 @@ def _measured_with_reach(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Values (2, metrics), half the widths of their intervals, and a note if time ran out."""
     rows = work.draw.rows(rhythm)
-    part = work.family.part(rows)
+    part = work.family if rhythm is None else work.family.part(rows)
     place = {name: np.zeros(len(p), int) for name, p in work.draw.patients.items()}
     for name, at in rows.items():
         place[name][at] = np.arange(len(at)) if part is not work.family else at

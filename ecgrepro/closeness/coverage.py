@@ -94,12 +94,16 @@ def subset_radii(distance: np.ndarray, nearest: np.ndarray, rows: np.ndarray, k:
 
 def nearest_others(distance: np.ndarray, count: int) -> np.ndarray:
     """Positions of each record's ``count`` nearest other records, nearest first."""
-    others = distance.copy()
-    np.fill_diagonal(others, np.inf)
-    count = min(count, len(others) - 1)
-    nearest = np.argpartition(others, count - 1, axis=1)[:, :count]
-    order = np.take_along_axis(others, nearest, axis=1).argsort(axis=1)
-    return np.take_along_axis(nearest, order, axis=1)
+    count = min(count, len(distance) - 1)
+    found = np.empty((len(distance), count), np.int32)
+    for start in range(0, len(distance), CHUNK):
+        others = distance[start : start + CHUNK].copy()
+        rows = np.arange(len(others))
+        others[rows, start + rows] = np.inf
+        nearest = np.argpartition(others, count - 1, axis=1)[:, :count]
+        order = np.take_along_axis(others, nearest, axis=1).argsort(axis=1)
+        found[start : start + CHUNK] = np.take_along_axis(nearest, order, axis=1)
+    return found
 
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -14,7 +14,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from ecgrepro.closeness.catalogue import of_family
-from ecgrepro.closeness.coverage import distances, nearest_others, prdc_of, subset_radii
+from ecgrepro.closeness.coverage import (
+    CHUNK,
+    distance_blocks,
+    nearest_others,
+    prdc_of,
+    subset_radii,
+)
 from ecgrepro.closeness.distance import fit_gaussian, gaussian_distance
 from ecgrepro.closeness.draws import HELD_OUT, OTHERS, SETS, SYNTHETIC, TEST, TRAIN, Draw
 from ecgrepro.closeness.kernel import (
@@ -58,8 +64,8 @@ class Embedded:
 
     def __init__(self, embeddings: dict[str, np.ndarray], k: int):
         self.embeddings, self.k = embeddings, k
-        self.within = {name: distances(e, e) for name, e in embeddings.items()}
-        self.across = {other: distances(embeddings[TEST], embeddings[other]) for other in PAIRS}
+        self.within = {name: _distances(e, e) for name, e in embeddings.items()}
+        self.across = {other: _distances(embeddings[TEST], embeddings[other]) for other in PAIRS}
 
     def part(self, rows: Rows) -> "Embedded":
         """The same of some records; neighbours and bandwidth are then those of the part."""
@@ -78,9 +84,9 @@ class Embedded:
     def kernels(self) -> dict[tuple[str, str], np.ndarray]:
         """Of each set with itself (0 on the diagonal), and of the test records with the others."""
         bandwidth = median_distance(self.embeddings[TEST], self.embeddings[TRAIN])
-        found = {(TEST, o): kernel_of(d, bandwidth) for o, d in self.across.items()}
+        found = {(TEST, o): _kernel(d, bandwidth) for o, d in self.across.items()}
         for name, d in self.within.items():
-            found[name, name] = kernel_of(d, bandwidth)
+            found[name, name] = _kernel(d, bandwidth)
             np.fill_diagonal(found[name, name], 0)
         return found
 
@@ -108,11 +114,8 @@ class Embedded:
 
     def _kernel_mean(self, a: str, b: str, rows: Rows) -> float:
         """Mean of the kernel over pairs of different records."""
-        kernel = self.kernels[a, b]
-        member = np.zeros(kernel.shape[1])
-        member[rows[b]] = 1
-        pairs = len(rows[a]) * (len(rows[b]) - (a == b))
-        return float((kernel @ member)[rows[a]].sum() / pairs)
+        total = self.kernels[a, b][np.ix_(rows[a], rows[b])].sum(dtype=np.float64)
+        return float(total / (len(rows[a]) * (len(rows[b]) - (a == b))))
 
 
 class Signals:
@@ -321,6 +324,23 @@ class Privacy:
         out = np.full(index.max() + 1, np.inf)
         np.minimum.at(out, index, nearest[rows[name]])
         return out
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Distances in float32: half the memory, of which there is most here."""
+    found = np.empty((len(x), len(y)), np.float32)
+    for rows, block in distance_blocks(x, y):
+        found[rows] = block
+    return found
+
+
+def _kernel(distance: np.ndarray, bandwidth: float) -> np.ndarray:
+    """The kernel, computed in float64 and kept in float32."""
+    found = np.empty(distance.shape, np.float32)
+    for start in range(0, len(distance), CHUNK):
+        part = distance[start : start + CHUNK].astype(np.float64)
+        found[start : start + CHUNK] = kernel_of(part, bandwidth)
+    return found
 
 
 def lacking_heart(cohort: Cohort) -> str:
