@@ -24,12 +24,14 @@ from ecgrepro.provenance import PROJECT, closure, imported, module_file
 
 FOLDER = PROJECT / "notebooks"
 HOSPITALS = {"ptb-xl": "PTB-XL", "chapman": "Chapman"}
+EXPLAINED = "03_closeness_explained"
 MERGED = {"merged": "both hospitals merged"}
 SECTIONS = {
     "01_data": "Data",
     "02_generators": "Generator",
     "02_generators_compared": "Generators compared",
     "03_closeness": "Closeness",
+    EXPLAINED: "The metrics, explained",
     "04_augmentation": "Augmentation",
     "05_transfer": "Transfer",
     "06_claims": "The paper's claims",
@@ -77,6 +79,7 @@ def pages(profile: Profile) -> list[Page]:
     for hospital in HOSPITALS:
         for name in generators:
             add("03_closeness", hospital, name, [f"02_generators/{hospital}-{name}"])
+    found.append(Page(EXPLAINED, "all", SECTIONS[EXPLAINED], {}))
     for dataset in both:
         add("04_augmentation", dataset, "", made.get(dataset) or sum(made.values(), []))
     for hospital in HOSPITALS:
