@@ -189,7 +189,7 @@ def measured_frame(beat: MarkedBeat) -> pd.DataFrame:
 HEART_CASES = {
     "faster": ("heart_rate_distance",),
     "fibrillation": ("rr_variability_distance",),
-    "small R": ("r_amplitude_distance",),
+    "smaller": ("r_amplitude_distance",),
     "wide P": ("p_duration_distance",),
     "long PR": ("pr_distance",),
     "wide QRS": ("qrs_distance",),
@@ -199,7 +199,7 @@ HEART_CASES = {
 }  # what is done to the records, and which metric is there to see it
 
 
-def heart_records(seed: int = 0, n: int = 14) -> dict[str, np.ndarray]:
+def heart_records(seed: int = 0, n: int = 10) -> dict[str, np.ndarray]:
     """Real and honest records of sinus bradycardia in mV, and nine sets that are changed.
 
     Bradycardia leaves room between beats to move waves in.
@@ -215,7 +215,7 @@ def heart_records(seed: int = 0, n: int = 14) -> dict[str, np.ndarray]:
         "honest": honest,
         "faster": records("SR", n, seed, n, "mV"),
         "fibrillation": records("AFIB", n, seed, n, "mV"),
-        "small R": honest / 3,
+        "smaller": honest / 3,
         "wide P": _warped(honest, WIDE_P),
         "long PR": _warped(honest, LONG_PR),
         "wide QRS": _warped(honest, WIDE_QRS),
