@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
@@ -68,15 +69,17 @@ def words_frame(family: str) -> pd.DataFrame:
 
 def worked_frame(rows: Iterable[Worked]) -> pd.DataFrame:
     """Worked examples with the value by hand and the value found."""
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         [(METRICS[r.metric].words, r.given, r.by_hand, f"{r.expected:.3f}", f"{r.found:.3f}")
          for r in rows],
         columns=["metric", "given", "by hand", "gives", "found"],
     )  # fmt: skip
+    frame.loc[frame["given"] == frame["given"].shift(), "given"] = "the same"
+    return frame
 
 
 def distribution_cases(seed: int = 0, n: int = 300) -> list[Case]:
-    """Points in a plane: an honest set, one that is shifted, and a ring with the same moments."""
+    """Points in a plane: an honest set, a shift, another spread, a ring with the same moments."""
     rng = np.random.default_rng([seed, 1])
     real, honest = rng.normal(size=(2, n, 2))
     ring = _on_a_ring(rng, n)
@@ -85,6 +88,7 @@ def distribution_cases(seed: int = 0, n: int = 300) -> list[Case]:
     return [
         make("drawn like the real ones", honest),
         make("shifted", rng.normal(size=(n, 2)) + [0.8, 0], sees=names),
+        make("spread too wide", 1.5 * rng.normal(size=(n, 2)), sees=names),
         make("a ring with the same moments", _with_moments_of(real, ring), names[1:], names[:1]),
     ]
 
@@ -92,12 +96,16 @@ def distribution_cases(seed: int = 0, n: int = 300) -> list[Case]:
 def distribution_gaps(seed: int = 0, n: int = 300) -> list[Case]:
     """What all or most distances between distributions miss.
 
-    Copies; a small cluster that is missing; one of 32 dimensions that is split in two.
+    Copies of the real points; few points, each copied many times; a small cluster that is missing;
+    one of 32 dimensions that is split in two.
     """
     rng = np.random.default_rng([seed, 2])
     names = ("frechet_distance", "mmd", "sliced_wasserstein")
     real, honest = rng.normal(size=(2, n, 2))
-    copies = _cases(_distribution, real, honest)("copies of the real ones", real, (), names)
+    make = _cases(_distribution, real, honest)
+    copies = make("copies of the real ones", real, (), names)
+    few = KMeans(n // 10, n_init=1, random_state=seed).fit(real)
+    repeated = make(f"{n // 10} points, each copied", few.cluster_centers_[few.labels_], (), names)
     few = max(2, n // 50)
     clustered = [rng.normal(size=(n, 2)) for _ in range(2)]
     for points in clustered:
@@ -110,7 +118,7 @@ def distribution_gaps(seed: int = 0, n: int = 300) -> list[Case]:
     one = _cases(_distribution, wide, honest)(
         "one of 32 dimensions is split in two", split, (), names
     )
-    return [copies, cluster, one]
+    return [copies, repeated, cluster, one]
 
 
 def fidelity_cases(seed: int = 0, n: int = 150) -> list[Case]:

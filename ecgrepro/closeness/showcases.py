@@ -1,5 +1,6 @@
 """Worked examples of the metrics in simulated records: what each sees, and what it misses."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,7 +37,7 @@ WAVES = ("p_duration", "pr", "qrs", "qt")  # measures of the delineator
 LONG_QT = ((0.28, 0.28), (0.64, 0.48), (0.74, 0.74))
 LONG_PR = ((-0.45, -0.45), (-0.36, -0.25), (-0.20, -0.09), (-0.05, -0.05))
 WIDE_P = ((-0.5, -0.5), (-0.28, -0.22), (-0.06, -0.09), (-0.04, -0.045))
-WIDE_QRS = ((-0.45, -0.45), (-0.28, -0.25), (-0.09, -0.06), (0.09, 0.06), (0.59, 0.56), (0.7, 0.7))
+WIDE_QRS = ((-0.45, -0.45), (-0.29, -0.25), (-0.10, -0.06), (0.10, 0.06), (0.60, 0.56), (0.7, 0.7))
 
 
 @lru_cache
@@ -203,13 +204,14 @@ def measured_frame(beat: MarkedBeat) -> pd.DataFrame:
         digits = 0 if metric.unit in ("ms", "bpm") else 2
         value = f"{beat.measured[name.removesuffix('_distance')]:.{digits}f}"
         unit = metric.unit.replace("units of the signal", "mV")
-        rows.append((metric.words.removeprefix("distance of "), unit, value))
+        word = re.sub(r"s\b", "", metric.words.removeprefix("distance of "), count=1)  # singular
+        rows.append((word, unit, value))
     return pd.DataFrame(rows, columns=["measure", "unit", "median over beats"])
 
 
 HEART_CASES = {
     "faster": ("heart_rate_distance",),
-    "fibrillation": ("rr_variability_distance",),
+    "AFIB": ("rr_variability_distance",),
     "smaller": ("r_amplitude_distance",),
     "wide P": ("p_duration_distance",),
     "long PR": ("pr_distance",),
@@ -235,7 +237,7 @@ def heart_records(seed: int = 0, n: int = 12) -> dict[str, np.ndarray]:
         "real": real,
         "honest": honest,
         "faster": plain_records("SR", n, seed, 10_000),
-        "fibrillation": plain_records("AFIB", n, seed, 20_000),
+        "AFIB": plain_records("AFIB", n, seed, 20_000),
         "smaller": honest / 3,
         "wide P": _warped(honest, WIDE_P),
         "long PR": _warped(honest, LONG_PR),
