@@ -24,6 +24,7 @@ from ecgrepro.provenance import PROJECT, closure, imported, module_file
 
 FOLDER = PROJECT / "notebooks"
 HOSPITALS = {"ptb-xl": "PTB-XL", "chapman": "Chapman"}
+EXPLAINED = "03_closeness_explained"
 MERGED = {"merged": "both hospitals merged"}
 SECTIONS = {
     "01_data": "Data",
@@ -31,11 +32,11 @@ SECTIONS = {
     "02_generators_compared": "Generators compared",
     "03_closeness": "Closeness",
     "03_closeness_checked": "The metrics, checked",
+    EXPLAINED: "The metrics, explained",
     "04_augmentation": "Augmentation",
     "05_transfer": "Transfer",
     "06_claims": "The paper's claims",
 }
-JUDGED = ("03_closeness", "04_augmentation", "05_transfer")  # what the claims rest on
 STATUS = "page-status:"  # how a page's process tells the front end where it is
 
 
@@ -80,12 +81,13 @@ def pages(profile: Profile) -> list[Page]:
             add("03_closeness", hospital, name, [f"02_generators/{hospital}-{name}"])
     for hospital in HOSPITALS:
         add("03_closeness_checked", hospital, "", [f"01_data/{hospital}"])
+    found.append(Page(EXPLAINED, "all", SECTIONS[EXPLAINED], {}))
     for dataset in both:
         add("04_augmentation", dataset, "", made.get(dataset) or sum(made.values(), []))
     for hospital in HOSPITALS:
         add("05_transfer", hospital, "", made[hospital])
-    judged = [p.name for p in found if p.section in JUDGED]
-    return [*found, Page("06_claims", "all", SECTIONS["06_claims"], {}, tuple(judged))]
+    everything = tuple(page.name for page in found)  # it says on how many results it rests
+    return [*found, Page("06_claims", "all", SECTIONS["06_claims"], {}, everything)]
 
 
 def find_page(profile: Profile, name: str) -> Page:

@@ -25,6 +25,7 @@ SECTIONS = {
     "02_generators_compared": ["chapman", "ptb-xl"],
     "03_closeness": ["chapman-diffwave", "ptb-xl-diffwave"],
     "03_closeness_checked": ["chapman", "ptb-xl"],
+    "03_closeness_explained": ["all"],
     "04_augmentation": ["chapman", "merged", "ptb-xl"],
     "05_transfer": ["chapman", "ptb-xl"],
     "06_claims": ["all"],
@@ -140,7 +141,7 @@ class TestStage:
         toc = yaml.safe_load((source / "_toc.yml").read_text())
         chapters = [c for part in toc["parts"] for c in part["chapters"]]
         files = [f["file"] for c in chapters for f in (c, *c.get("sections", []))]
-        assert len(files) == 13 + 13  # chapters, and the pages of the six sections with several
+        assert len(files) == 14 + 13  # chapters, and the pages of the six sections with several
         for file in files:
             assert any((source / f"{file}{suffix}").is_file() for suffix in (".md", ".ipynb")), file
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +72,16 @@ def test_the_arms_of_a_profile(monkeypatch, tmp_path):
         Run("smoke", "fake", tmp_path)
     with pytest.raises(EcgreproError, match="no results in"):
         run.results()
+
+
+def test_worked_examples_and_verdicts_are_no_results_of_a_run(monkeypatch, tmp_path):
+    run = Run("smoke", "simulated", tmp_path)
+    monkeypatch.setattr(Run, "provenance", lambda self: {"profile": "smoke", "data": "full real"})
+    for section in ("03_closeness", "03_closeness_explained", "06_claims"):
+        run.save_results(section, "all", [Result("coverage", 1.0)])
+    assert list(run.results()["section"]) == ["03_closeness"]
+    path = run.save_results("03_closeness_explained", "all", [], data="simulated")
+    assert json.loads(path.read_text())["provenance"]["data"] == "simulated"
 
 
 def results(*rows: tuple[str, Result]) -> pd.DataFrame:

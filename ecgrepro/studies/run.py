@@ -22,6 +22,7 @@ from ecgrepro.results import Result, read_results, write_results
 
 HOSPITALS = ("ptb-xl", "chapman")
 MERGED = "merged"
+NO_EVIDENCE = ("03_closeness_explained", "06_claims")  # sections
 
 
 class Run:
@@ -76,15 +77,21 @@ class Run:
         full = all(report["listed"] and not report["missing"] for report in reports)
         return "full real" if full else "partial real"
 
-    def save_results(self, section: str, instance: str, rows: Iterable[Result]) -> Path:
-        """Write a notebook's results with what they were computed from."""
+    def save_results(self, section: str, instance: str, rows: Iterable[Result], **facts) -> Path:
+        """Write a notebook's results with what they were computed from.
+
+        ``facts`` take the place of the run's own provenance, where a page does not use its data.
+        """
         path = self.directory / "results" / section / f"{instance}.json"
-        return write_results(path, rows, {"section": section, **self.provenance()})
+        return write_results(path, rows, {"section": section, **self.provenance(), **facts})
 
     def results(self) -> pd.DataFrame:
-        """Everything that this run's notebooks have written so far, but for the claims."""
+        """Everything that this run's notebooks have written so far.
+
+        But for the claims, and for worked examples, which say nothing about the run's data.
+        """
         found = read_results(self.directory / "results")
-        found = found[found["section"] != "06_claims"]
+        found = found[~found["section"].isin(NO_EVIDENCE)]
         if found.empty:
             raise EcgreproError(
                 f"no results in {self.directory}: run the study first "
