@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent
 PROJECT = PACKAGE.parent
 _STYLE = {PACKAGE / "plots.py": PACKAGE / "ecgrepro.mplstyle"}  # files that a module reads
 _REPORTED = ("ecgrepro", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "scikit-learn")
-_REPORTED += ("wfdb", "matplotlib")
+_REPORTED += ("wfdb", "neurokit2", "dtaidistance", "matplotlib")
 
 
 @lru_cache

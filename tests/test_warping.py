@@ -1,12 +1,10 @@
-"""Dynamic time warping against the recurrence written out, and what a discriminator can tell."""
+"""Dynamic time warping against the recurrence written out."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
 
-from ecgrepro.closeness.telling import discriminator_auc, discriminator_scores
 from ecgrepro.closeness.warping import dtw_distances, dtw_to_nearest
 from ecgrepro.errors import EcgreproError
 
@@ -56,38 +54,3 @@ def test_a_stretched_copy_is_near_and_the_nearest_is_found():
 def test_an_impossible_window_is_named(window):
     with pytest.raises(EcgreproError, match="between 0 and the record's 10 s"):
         dtw_distances(np.ones((1, 1, 1000)), np.ones((1, 1, 1000)), 100, window=window)
-
-
-def normal(seed, n, shift=0.0):
-    return np.random.default_rng(seed).normal(size=(n, 4)) + np.array([shift, 0, 0, 0])
-
-
-@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
-def test_gaussians_are_told_apart_as_well_as_can_be(shift):
-    """P(u > v) of u ~ N(s, 1) and v ~ N(0, 1): the best linear rule."""
-    found = discriminator_auc(normal(0, 2000), normal(1, 2000, shift))
-    assert found == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=0.02)
-
-
-def test_records_of_one_patient_do_not_teach_each_other():
-    """Of each patient many copies: known again if copies are in training and test."""
-    real = np.repeat(5 * np.random.default_rng(0).normal(size=(20, 60)), 10, axis=0)
-    made = 5 * np.random.default_rng(1).normal(size=(200, 60))
-    patients = np.repeat([f"p{i}" for i in range(20)], 10)
-    assert discriminator_auc(real, made) > 0.8
-    assert discriminator_auc(real, made, patients=patients) < 0.7
-
-
-def test_scores_stand_in_the_order_of_the_records():
-    a, b = discriminator_scores(normal(0, 200, 3), normal(1, 150))
-    assert (len(a), len(b)) == (200, 150)
-    assert np.corrcoef(a, normal(0, 200, 3)[:, 0])[0, 1] > 0.9
-
-
-@pytest.mark.parametrize(
-    ("patients", "said"),
-    [(["a", "b"], "2 patients for 40 real records"), (["a"] * 40, "fewer than 5 patients")],
-)
-def test_wrong_patients_are_said(patients, said):
-    with pytest.raises(EcgreproError, match=said):
-        discriminator_scores(normal(0, 40), normal(1, 40), patients=patients)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 
 from ecgrepro.closeness.catalogue import METRICS, of_family
 from ecgrepro.closeness.coverage import distances, prdc, radii
@@ -23,7 +22,7 @@ from ecgrepro.closeness.spectrum import (
     autocorrelation_difference,
     spectrum_distance,
 )
-from ecgrepro.closeness.telling import discriminator_auc
+from ecgrepro.closeness.telling import discriminator_auc, reading_scores
 from ecgrepro.closeness.warping import dtw_distances
 
 NEIGHBOURS = 5  # k of precision, recall, density and coverage
@@ -183,19 +182,26 @@ def rhythm_cases(seed: int = 0, n: int = 120) -> list[Case]:
     picked = np.stack([honest[asked == c][i] for c, i in enumerate(first)])[asked]
 
     def measure(points: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        read = judge.predict(points[:, :1])
-        macro = float(f1_score(labels, read, average="macro"))
-        return {"rhythm_agreement": float((read == labels).mean()), "trts": macro}
+        found = reading_scores(labels, judge.predict(points[:, :1]))
+        taught = LogisticRegression().fit(points[:, :1], labels).predict(real[:, :1])
+        return {
+            "rhythm_agreement": found["rhythm_agreement"],
+            "trts": found["macro_f1"],
+            "tstr": reading_scores(asked, taught)["macro_f1"],
+        }
 
-    good, names = measure(honest, asked), ("rhythm_agreement", "trts")
+    good, names = measure(honest, asked), ("rhythm_agreement", "trts", "tstr")
+    moved = [honest + [0, 4], honest + [2, 0]]
     return [
         Case("drawn like the real ones", real, honest, good, good, marks=asked),
         Case("a quarter of the rhythms exchanged", real, honest, measure(honest, wrong), good,
-             names, marks=wrong),
+             names[:2], names[2:], marks=wrong),
         Case("one record of each rhythm, copied", real, picked, measure(picked, asked), good,
              misses=names, marks=asked),
-        Case("moved where the classifier does not look", real, honest + [0, 4],
-             measure(honest + [0, 4], asked), good, misses=names, marks=asked),
+        Case("moved where the classifier does not look", real, moved[0],
+             measure(moved[0], asked), good, misses=names, marks=asked),
+        Case("moved from one rhythm towards the other", real, moved[1],
+             measure(moved[1], asked), good, sees=names, marks=asked),
     ]  # fmt: skip
 
 
@@ -295,10 +301,10 @@ def _signals_by_hand() -> list[Worked]:
 def _labels_by_hand() -> list[Worked]:
     asked, read = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
     given = "asked SR, SR, SR, AFIB; read SR four times"
-    macro = f1_score(asked, read, average="macro", zero_division=0)
+    found = reading_scores(asked, read)
     return [
-        Worked("rhythm_agreement", given, "3 of 4", 0.75, float((asked == read).mean()), 4),
-        Worked("trts", given, "(6/7 + 0) / 2", 3 / 7, float(macro), 4),
+        Worked("rhythm_agreement", given, "(3/3 + 0/1) / 2", 0.5, found["rhythm_agreement"], 4),
+        Worked("trts", given, "(6/7 + 0) / 2", 3 / 7, found["macro_f1"], 4),
     ]
 
 

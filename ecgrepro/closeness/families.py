@@ -47,7 +47,7 @@ from ecgrepro.closeness.spectrum import (
     spectra,
     to_sum_one,
 )
-from ecgrepro.closeness.telling import discriminator_scores
+from ecgrepro.closeness.telling import discriminator_scores, reading_scores
 from ecgrepro.closeness.warping import ROWS, dtw_distances
 from ecgrepro.cohort import LEADS, Cohort
 
@@ -240,8 +240,7 @@ class Use:
         self, draw: Draw, embeddings: dict[str, np.ndarray], read: dict[str, np.ndarray] | None
     ):
         self.asked = {name: cohort.targets for name, cohort in draw.cohorts.items()}
-        self.classes = draw.cohorts[TEST].classes
-        order = {code: i for i, code in enumerate(self.classes)}
+        order = {code: i for i, code in enumerate(draw.cohorts[TEST].classes)}
         self.read = read and {name: np.array([order[c] for c in x]) for name, x in read.items()}
         self.scores = {}
         for other in PAIRS:
@@ -262,16 +261,9 @@ class Use:
         return np.array(values)
 
     def _reading(self, name: str, rows: np.ndarray) -> tuple[float, float]:
-        """Agreement, the mean over rhythms, and macro-F1 over the rhythms that were asked for."""
         if self.read is None:
             return np.nan, np.nan
-        asked, read = self.asked[name][rows], self.read[name][rows]
-        support, claims, hits = (
-            np.bincount(x, minlength=len(self.classes)) for x in (asked, read, asked[asked == read])
-        )
-        there = support > 0
-        f1 = 2 * hits[there] / (support + claims)[there]
-        return (hits[there] / support[there]).mean(), f1.mean()
+        return tuple(reading_scores(self.asked[name][rows], self.read[name][rows]).values())
 
 
 class Privacy:

@@ -1,4 +1,4 @@
-"""Whether a classifier can be taught to tell synthetic from real records."""
+"""What classifiers say: the rhythm that they read, and whether a record is real."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +11,31 @@ from ecgrepro.closeness.distance import checked_pair
 from ecgrepro.errors import EcgreproError
 
 FOLDS = 5
+
+
+def reading_scores(asked: np.ndarray, read: np.ndarray) -> dict[str, float]:
+    """Agreement of what a classifier reads with what was asked for, and macro-F1.
+
+    ``rhythm_agreement``, the mean over rhythms of the share of their records that are read as such;
+    ``macro_f1``, the mean of their F1, to which a rhythm that is read too often costs as well. Both
+    in [0, 1] over the rhythms asked for; higher is closer. Blind to diversity.
+
+    Parameters
+    ----------
+    asked, read
+        Class indices, (records,).
+    """
+    if len(asked) != len(read) or not len(asked):
+        raise EcgreproError(f"{len(asked)} records were asked for and {len(read)} read")
+    classes = int(max(np.max(asked), np.max(read))) + 1
+    support, claims, hits = (
+        np.bincount(x, minlength=classes) for x in (asked, read, asked[asked == read])
+    )
+    there = support > 0
+    return {
+        "rhythm_agreement": float((hits[there] / support[there]).mean()),
+        "macro_f1": float((2 * hits[there] / (support + claims)[there]).mean()),
+    }
 
 
 def discriminator_scores(
