@@ -122,6 +122,28 @@ def _curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, 
 
 
 @styled
+def size_panels(rows: Sequence[Result]) -> Figure:
+    """Metrics over the number of records in a set, a panel each; the band is one SD of draws."""
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    figure, axes = plt.subplots(2, -(-len(metrics) // 2), figsize=(11, 4.6), squeeze=False)
+    for axis in axes.flat[len(metrics) :]:
+        axis.set_axis_off()
+    for axis, metric in zip(axes.flat, metrics, strict=False):
+        n, value, low, high = np.array(
+            [(r.n, r.value, r.low, r.high) for r in rows if r.metric == metric]
+        ).T
+        axis.fill_between(n, low, high, color=PALETTE[0], alpha=0.2, linewidth=0)
+        axis.plot(n, value, marker=".", color=PALETTE[0])
+        axis.set_title(METRICS[metric].words, fontsize=9)
+        axis.set_xscale("log")
+        axis.set_xticks(n, [f"{x:.0f}" for x in n], fontsize=7)
+        axis.minorticks_off()
+    for axis in axes[-1]:
+        axis.set_xlabel("records in a set")
+    return figure
+
+
+@styled
 def rates_and_labels(beats: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> Axes:
     """Detected heart rates of each rhythm, a point each, and the range that the label promises.
 

@@ -26,7 +26,7 @@ from ecgrepro.studies.sensitivity import (
 
 # What must be seen on real records at the highest level, and what must not.
 SEES = {
-    "noise": ("spectrum_distance", "amplitude_distance", "coverage", "qrs_distance"),
+    "noise": ("spectrum_distance", "amplitude_distance", "coverage"),
     "clipping": ("amplitude_distance", "spectrum_distance"),
     "time warp": ("coverage", "rr_variability_distance"),
     "lead swap": ("lead_correlation_distance", "amplitude_distance"),

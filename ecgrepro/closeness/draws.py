@@ -62,6 +62,15 @@ class Draw:
             halves[name] = np.sort(np.concatenate(chosen))
         return halves
 
+    def some(self, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Positions of ``n`` records of each set at random, in its mix of rhythms."""
+        found = {}
+        for name, counts in self.counts.items():
+            wanted = scaled(counts, n)
+            parts = [rng.choice(self.rows(r)[name], m, replace=False) for r, m in wanted.items()]
+            found[name] = np.sort(np.concatenate(parts))
+        return found
+
     def fewer(self, most: int, rng: np.random.Generator) -> "Draw":
         """At most ``most`` records of each set, of the rhythms in the mix that they have."""
         if self.smallest() <= most:

@@ -8,17 +8,22 @@ each of `ecgrepro.closeness.corruptions`; the first half makes the floor.
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from ecgrepro.closeness import FLOOR
+from ecgrepro.closeness import FLOOR, Budget
 from ecgrepro.closeness.corruptions import CORRUPTIONS, corrupt
+from ecgrepro.closeness.draws import SYNTHETIC, TEST, TRAIN, draw, matched_counts
+from ecgrepro.closeness.families import Embedded
 from ecgrepro.closeness.verdict import SEEN, verdict
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
+from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.closeness import compared, judged_by, read_rows, write_rows
 from ecgrepro.studies.run import Run
 
 NOTHING = "none"  # the records as they are
+DRAWS = 10
 
 
 def sensitivity_results(run: Run, dataset: str) -> list[Result]:
@@ -78,6 +83,31 @@ def unseen(rows: list[Result]) -> list[str]:
     worst = found["level"] == found.groupby("defect")["level"].transform("max")
     seen = set(found.loc[worst & (found["verdict"] == SEEN), "defect"])
     return [kind for kind in CORRUPTIONS if kind not in seen]
+
+
+def size_effect(run: Run, dataset: str) -> list[Result]:
+    """Metrics of embeddings between undamaged real records, by the number of records in a set.
+
+    The mean over `DRAWS` random draws and, as ``low`` and ``high``, one standard deviation to each
+    side. What grows or shrinks with ``n`` here must be compared at equal sizes only.
+    """
+    sets, judge = three_sets(run, dataset), real_classifier(run, dataset)
+    cohorts = {TRAIN: sets["train"], TEST: sets["test"], SYNTHETIC: sets["base"]}
+    rng = np.random.default_rng(0)
+    whole = draw(cohorts, matched_counts(cohorts, Budget().records), rng)
+    k = run.profile.closeness.neighbours
+    family = Embedded({name: judge.embed(c) for name, c in whole.cohorts.items()}, k)
+    largest, rows = whole.smallest(), []
+    least = min(2 * (k + 1), largest)
+    for n in np.unique(np.geomspace(least, largest, 6).astype(int)):
+        found = np.array([family.measure(whole.some(int(n), rng))[0] for _ in range(DRAWS)])
+        mean, spread = found.mean(axis=0), found.std(axis=0)
+        rows += [
+            Result(name, mean[i], mean[i] - spread[i], mean[i] + spread[i], n=int(n),
+                   dataset=dataset, scope="size")
+            for i, name in enumerate(family.metrics)
+        ]  # fmt: skip
+    return rows
 
 
 def privacy_checks(run: Run, dataset: str) -> list[Result]:
