@@ -32,7 +32,7 @@ def sensitivity_map(found: pd.DataFrame) -> Figure:
         for j, defect in enumerate(defects):
             cell = found[(found["metric"] == metric) & (found["defect"] == defect)]
             codes[i, j], texts[i, j] = _cell(cell.sort_values("level"))
-    figure, axis = plt.subplots(figsize=(9.5, 0.27 * len(metrics) + 1.4))
+    figure, axis = plt.subplots(figsize=(8.4, 0.25 * len(metrics) + 1.4))
     shades = ["#f2f2f2", "#9ecae1", PALETTE[0], "#f4b183", "#ffffff"]
     axis.imshow(codes, cmap=ListedColormap(shades), vmin=0, vmax=4, aspect="auto")
     for (i, j), text in texts.items():
@@ -80,7 +80,7 @@ def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
     In units of the two intervals' half widths together: beyond 1 they are apart; cut at `FARTHEST`.
     The three metrics that lie farthest in the end are named.
     """
-    figure, axes = plt.subplots(3, 3, figsize=(11, 11), sharex=True, sharey=True)
+    figure, axes = plt.subplots(3, 3, figsize=(8.8, 9.5), sharex=True, sharey=True)
     for axis, defect in zip(axes.flat, defects, strict=False):
         curves = _curves(rows, defect)
         ranked = sorted(curves, key=lambda metric: -curves[metric][-1][1])
@@ -125,7 +125,7 @@ def _curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, 
 def size_panels(rows: Sequence[Result]) -> Figure:
     """Metrics over the number of records in a set, a panel each; the band is one SD of draws."""
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    figure, axes = plt.subplots(2, -(-len(metrics) // 2), figsize=(11, 4.6), squeeze=False)
+    figure, axes = plt.subplots(2, -(-len(metrics) // 2), figsize=(8.8, 4), squeeze=False)
     for axis in axes.flat[len(metrics) :]:
         axis.set_axis_off()
     for axis, metric in zip(axes.flat, metrics, strict=False):

@@ -26,7 +26,7 @@ from ecgrepro.results import Result
 GREY = "#888888"
 COLORS = {SEEN: PALETTE[1], BLIND: PALETTE[0], MISLED: PALETTE[2], UNKNOWN: GREY}
 SAID = {SEEN: "worse than the floor", BLIND: "as the floor", MISLED: "better than the floor"}
-ACROSS = 6
+ACROSS = 5
 
 
 @styled
@@ -35,7 +35,7 @@ def beside_floor(rows: Sequence[Result]) -> Figure:
     both = [(r, f) for r, f in pairs(rows) if not r.rhythm and r.value is not None]
     both.sort(key=lambda pair: list(METRICS).index(pair[0].metric))
     down = -(-len(both) // ACROSS)
-    figure, axes = plt.subplots(down, ACROSS, figsize=(11, 1.55 * down), squeeze=False)
+    figure, axes = plt.subplots(down, ACROSS, figsize=(8.2, 1.45 * down), squeeze=False)
     for axis in axes.flat[len(both) :]:
         axis.set_axis_off()
     for axis, (row, floor) in zip(axes.flat, both, strict=False):
@@ -67,7 +67,7 @@ def embedding_map(sets: Mapping[str, tuple[np.ndarray, Cohort]]) -> Figure:
     """
     plane = PCA(2, random_state=0).fit(next(iter(sets.values()))[0])
     behind = plane.transform(next(iter(sets.values()))[0])
-    size = (5 * len(sets), 4.2)
+    size = (4 * len(sets), 3.6)
     figure, axes = plt.subplots(1, len(sets), figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, (name, (embedded, cohort)) in zip(axes[0], sets.items(), strict=True):
         axis.scatter(*behind.T, s=14, color="#dddddd", linewidths=0)
@@ -85,7 +85,7 @@ def embedding_map(sets: Mapping[str, tuple[np.ndarray, Cohort]]) -> Figure:
 @styled
 def power_spectra(sets: Mapping[str, Cohort], leads: Sequence[str]) -> Figure:
     """Mean normalized power spectra of some leads, a line for each cohort; the first is dark."""
-    figure, axes = plt.subplots(1, len(leads), figsize=(4.6 * len(leads), 3), sharey=True)
+    figure, axes = plt.subplots(1, len(leads), figsize=(2.9 * len(leads), 2.5), sharey=True)
     for axis, lead in zip(np.atleast_1d(axes), leads, strict=True):
         for i, (name, cohort) in enumerate(sets.items()):
             if lead not in cohort.leads:
@@ -105,7 +105,7 @@ def heart_boxes(hearts: pd.DataFrame, sides: Mapping[str, str]) -> Figure:
 
     ``hearts`` has columns ``set``, ``rhythm`` and the measures; ``sides`` maps names to sets.
     """
-    figure, axes = plt.subplots(2, 3, figsize=(13, 7))
+    figure, axes = plt.subplots(2, 3, figsize=(10, 5.6))
     shown = ("heart_rate", "rr_variability", "pr", "qrs", "qt", "qtc")
     for axis, name in zip(axes.flat, shown, strict=True):
         groups = {

@@ -60,7 +60,7 @@ def markdown_rows(frame: pd.DataFrame) -> str:
 
     def numeric(column: pd.Series) -> bool:
         text = column.astype(str)
-        return text.str.fullmatch(r"[-–\d.,%*\[\]() ]*").all() and text.str.contains(r"\d").any()
+        return text.str.fullmatch(r"[-–\d.,%*\[\]()\s]*").all() and text.str.contains(r"\d").any()
 
     rule = ["--:" if numeric(frame[column]) else "---" for column in frame.columns]
     return "\n".join([line(frame.columns), line(rule), *map(line, frame.itertuples(index=False))])

@@ -20,22 +20,30 @@ def pairs(rows: Sequence[Result]) -> list[tuple[Result, Result | None]]:
 
 
 def summary(rows: Sequence[Result], rhythm: str = "") -> pd.DataFrame:
-    """A line for each metric that has a value: synthetic, floor, and whether they differ."""
-    lines = [
-        {
-            "family": FAMILIES[METRICS[row.metric].family],
-            "metric": f"{METRICS[row.metric].title} {ARROW[METRICS[row.metric].better]}",
-            "synthetic": _shown(row),
-            "floor": _shown(floor),
-            "n": row.n,
-            "against the floor": WORDS[verdict(row, floor)],
-        }
-        for row, floor in sorted(pairs(rows), key=lambda pair: list(METRICS).index(pair[0].metric))
-        if row.rhythm == rhythm and row.value is not None
-    ]
-    frame = pd.DataFrame(lines)
-    frame["family"] = frame["family"].where(~frame["family"].duplicated(), "")
-    return frame
+    """A line for each metric that has a value: synthetic, floor, and whether they differ.
+
+    A line in bold opens each family.
+    """
+    lines: list[dict] = []
+    order = list(METRICS)
+    for row, floor in sorted(pairs(rows), key=lambda pair: order.index(pair[0].metric)):
+        if row.rhythm != rhythm or row.value is None:
+            continue
+        metric = METRICS[row.metric]
+        opening = f"**{FAMILIES[metric.family]}**"
+        if opening not in (line["metric"] for line in lines):
+            lines.append({"metric": opening})
+        lines.append(
+            {
+                "metric": f"{metric.title}\N{NO-BREAK SPACE}{ARROW[metric.better]}",
+                "synthetic": _shown(row),
+                "floor": _shown(floor),
+                "n": str(row.n),
+                "against floor": WORDS[verdict(row, floor)],
+            }
+        )
+    columns = ["metric", "synthetic", "floor", "n", "against floor"]
+    return pd.DataFrame(lines, columns=columns).fillna("")
 
 
 def by_rhythm(rows: Sequence[Result]) -> pd.DataFrame:
@@ -56,16 +64,23 @@ def by_rhythm(rows: Sequence[Result]) -> pd.DataFrame:
 
 def notes(rows: Sequence[Result]) -> list[str]:
     """What has no value, and why: a line for each reason, with records of the smallest set."""
-    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    where: dict[str, dict[str, set[int]]] = {}
+    what: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.note and row.comparison != FLOOR:
-            where, what = reasons.setdefault(row.note, ({}, {}))
-            where[f"{row.rhythm or 'all rhythms'} ({row.n})"] = None
-            what[METRICS[row.metric].words] = None
+            sizes = where.setdefault(row.note, {})
+            sizes.setdefault(row.rhythm or "all rhythms", set()).add(row.n)
+            what.setdefault(row.note, {})[METRICS[row.metric].words] = None
     return [
-        f"{note}; {', '.join(where)}: {_listed(list(what))}"
-        for note, (where, what) in reasons.items()
+        f"{note}; {', '.join(f'{r} ({_span(n)})' for r, n in where[note].items())}: "
+        f"{_listed(list(what[note]))}"
+        for note in where
     ]
+
+
+def _span(sizes: set[int]) -> str:
+    low, high = min(sizes), max(sizes)
+    return str(low) if low == high else f"{low}–{high}"
 
 
 def _listed(names: list[str]) -> str:
@@ -76,7 +91,8 @@ def _listed(names: list[str]) -> str:
 def _shown(row: Result | None) -> str:
     if row is None or row.value is None:
         return "–"
-    return number(row.value, row.low, row.high, digits=_digits(row.value))
+    text = number(row.value, row.low, row.high, digits=_digits(row.value))
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _digits(value: float) -> int:

@@ -25,7 +25,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
   color: #1a1a1a; background: #fff }
 table { border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd }
+th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; vertical-align: top }
 th { text-align: left }
 img { max-width: 100% } figcaption, .note { color: #555; font-size: 0.85rem }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 }
