@@ -12,7 +12,16 @@ from tqdm import tqdm
 
 from ecgrepro.closeness.catalogue import FAMILIES, METRICS
 from ecgrepro.closeness.distance import checked_embedding
-from ecgrepro.closeness.draws import SETS, TEST, TRAIN, Draw, draw, matched_counts, privacy_draw
+from ecgrepro.closeness.draws import (
+    SETS,
+    TEST,
+    Draw,
+    check_comparable,
+    check_finite,
+    draw,
+    matched_counts,
+    privacy_draw,
+)
 from ecgrepro.closeness.families import (
     Embedded,
     Heart,
@@ -162,7 +171,7 @@ class _Comparison:
     """The sets, and what is worked out of them for each unit of metrics."""
 
     def __init__(self, cohorts: dict[str, Cohort], embed, predict, measure, k, budget, seed):
-        _check_comparable(cohorts)
+        check_comparable(cohorts)
         self.cohorts, self.embed, self.predict, self.measure = cohorts, embed, predict, measure
         self.k, self.budget = k, budget
         self.least = max(FEWEST, 2 * (k + 1))  # half of a set must hold more than k records
@@ -176,7 +185,7 @@ class _Comparison:
             )
         self.base = draw(cohorts, counts, rng)
         for name, cohort in self.base.cohorts.items():
-            _check_finite(cohort, name)
+            check_finite(cohort, name)
 
     @cached_property
     def embeddings(self) -> dict[str, np.ndarray]:
@@ -233,7 +242,7 @@ class _Comparison:
     def privacy(self, rng: np.random.Generator) -> "_Work":
         sets = privacy_draw(self.cohorts, self.base.rhythms, self.budget.records, rng)
         for name, cohort in sets.cohorts.items():
-            _check_finite(cohort, name)
+            check_finite(cohort, name)
         embeddings = {name: _embedded(self.embed, c, name) for name, c in sets.cohorts.items()}
         return _Work(sets, Privacy(sets, embeddings), FEW)
 
@@ -292,7 +301,8 @@ def _measured_with_reach(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Values (2, metrics), half the widths of their intervals, and a note if time ran out."""
     rows = work.draw.rows(rhythm)
-    part = work.family if rhythm is None else work.family.part(rows)
+    everything = rhythm is None or len(work.draw.rhythms) == 1
+    part = work.family if everything else work.family.part(rows)
     place = {name: np.zeros(len(p), int) for name, p in work.draw.patients.items()}
     for name, at in rows.items():
         place[name][at] = np.arange(len(at)) if part is not work.family else at
@@ -356,44 +366,6 @@ def _checked_families(families: Iterable[str]) -> set[str]:
     if not families:
         raise EcgreproError(f"no family of metrics: choose from {', '.join(FAMILIES)}")
     return families
-
-
-def _check_comparable(cohorts: dict[str, Cohort]) -> None:
-    first = cohorts[TRAIN]
-    for name, cohort in cohorts.items():
-        if len(cohort) == 0:
-            raise EcgreproError(f"the {name} cohort is empty: there is nothing to compare")
-        for what in ("fs", "leads", "units", "labels"):
-            if getattr(cohort, what) != getattr(first, what):
-                raise EcgreproError(
-                    f"real train and {name} differ in {what}: {getattr(first, what)} and "
-                    f"{getattr(cohort, what)}"
-                )
-        if cohort.signals.shape[1:] != first.signals.shape[1:]:
-            raise EcgreproError(
-                f"real train and {name} differ in (leads, samples): "
-                f"{first.signals.shape[1:]} and {cohort.signals.shape[1:]}"
-            )
-    train, test = (
-        {p for p in zip(c.table["source"], c.table["patient_id"], strict=True) if p[1]}
-        for c in (cohorts[TRAIN], cohorts[TEST])
-    )
-    if both := train & test:
-        source, patient = min(both)
-        raise EcgreproError(
-            f"patient {patient} of {source} is in real train and in real test: the floor would "
-            "be too good; split by patient"
-        )
-
-
-def _check_finite(cohort: Cohort, name: str) -> None:
-    bad = ~np.isfinite(cohort.signals).all(axis=(1, 2))
-    if bad.any():
-        record = cohort.table["record_id"].iloc[int(bad.argmax())]
-        raise EcgreproError(
-            f"{bad.sum()} of {len(cohort)} {name} records hold NaN or infinite samples "
-            f"(record {record} is the first): remove or mend them"
-        )
 
 
 def _embedded(embed: Callable[[Cohort], np.ndarray], cohort: Cohort, name: str) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.cohort import Cohort
+from ecgrepro.errors import EcgreproError
 
 TRAIN, TEST, SYNTHETIC = SETS = ("real train", "real test", "synthetic")
 HELD_OUT, OTHERS = "held-out", "other test"  # halves of the real test records, for privacy
@@ -157,3 +158,43 @@ def patients(cohort: Cohort) -> np.ndarray:
     known = cohort.table["patient_id"].fillna("").astype(str)
     patient = cohort.table["source"].astype(str) + "\0" + known.where(known != "", own)
     return pd.factorize(patient)[0]
+
+
+def check_comparable(cohorts: dict[str, Cohort]) -> None:
+    """Raise unless the sets go together, and real train and real test share no patient."""
+    first = cohorts[TRAIN]
+    for name, cohort in cohorts.items():
+        if len(cohort) == 0:
+            raise EcgreproError(f"the {name} cohort is empty: there is nothing to compare")
+        for what in ("fs", "leads", "units", "labels"):
+            if getattr(cohort, what) != getattr(first, what):
+                raise EcgreproError(
+                    f"real train and {name} differ in {what}: {getattr(first, what)} and "
+                    f"{getattr(cohort, what)}"
+                )
+        if cohort.signals.shape[1:] != first.signals.shape[1:]:
+            raise EcgreproError(
+                f"real train and {name} differ in (leads, samples): "
+                f"{first.signals.shape[1:]} and {cohort.signals.shape[1:]}"
+            )
+    train, test = (
+        {p for p in zip(c.table["source"], c.table["patient_id"], strict=True) if p[1]}
+        for c in (cohorts[TRAIN], cohorts[TEST])
+    )
+    if both := train & test:
+        source, patient = min(both)
+        raise EcgreproError(
+            f"patient {patient} of {source} is in real train and in real test: the floor would "
+            "be too good; split by patient"
+        )
+
+
+def check_finite(cohort: Cohort, name: str) -> None:
+    """Raise if a record holds a sample that is no number, and name it."""
+    bad = ~np.isfinite(cohort.signals).all(axis=(1, 2))
+    if bad.any():
+        record = cohort.table["record_id"].iloc[int(bad.argmax())]
+        raise EcgreproError(
+            f"{bad.sum()} of {len(cohort)} {name} records hold NaN or infinite samples "
+            f"(record {record} is the first): remove or mend them"
+        )
