@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -79,8 +80,11 @@ def closeness(
         said = ", ".join(f"{code} {n}" for code, n in cohort.counts().items() if n)
         print(f"{name}: {len(cohort)} records of {cohort.name} ({said})")
     from ecgrepro.classifier import Classifier
+    from ecgrepro.report_html import left_out
     from ecgrepro.studies.folder import judge
 
+    for line in left_out(*cohorts.values()):
+        print(f"left out {line}", file=sys.stderr)
     judged = judge(
         cohorts["real"],
         cohorts["synthetic"],

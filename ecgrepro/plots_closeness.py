@@ -12,9 +12,8 @@ from matplotlib.patches import Patch
 from sklearn.decomposition import PCA
 
 from ecgrepro.closeness import METRICS
-from ecgrepro.closeness.coverage import distances
 from ecgrepro.closeness.physiology import titled
-from ecgrepro.closeness.privacy import nearest_distances
+from ecgrepro.closeness.privacy import nearest_distances, nearest_of
 from ecgrepro.closeness.spectrum import mean_spectrum
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
 from ecgrepro.cohort import Cohort
@@ -123,11 +122,11 @@ def closest_pairs(
 
     ``made`` and ``train`` are embeddings (records, dimensions) and their cohorts.
     """
-    distance = distances(np.float64(made[0]), np.float64(train[0]))
+    distance, nearest = nearest_of(np.float64(made[0]), np.float64(train[0]))
     strips = {}
-    for rank, i in enumerate(np.argsort(distance.min(axis=1), kind="stable")[:count], 1):
+    for rank, i in enumerate(np.argsort(distance, kind="stable")[:count], 1):
         for word, cohort, j in (
-            ("synthetic", made[1], i), ("training", train[1], int(distance[i].argmin()))
+            ("synthetic", made[1], i), ("training", train[1], int(nearest[i]))
         ):  # fmt: skip
             strips[f"{rank}: {word}, {cohort.table['rhythm'][j]}"] = cohort.signals[j]
     return ecg_strips(strips, made[1].fs, made[1].units)

@@ -67,7 +67,7 @@ def notes(rows: Sequence[Result]) -> list[str]:
     where: dict[str, dict[str, set[int]]] = {}
     what: dict[str, dict[str, None]] = {}
     for row in rows:
-        if row.note and row.comparison != FLOOR:
+        if row.value is None and row.comparison != FLOOR:
             sizes = where.setdefault(row.note, {})
             sizes.setdefault(row.rhythm or "all rhythms", set()).add(row.n)
             what.setdefault(row.note, {})[METRICS[row.metric].words] = None
@@ -76,6 +76,12 @@ def notes(rows: Sequence[Result]) -> list[str]:
         f"{_listed(list(what[note]))}"
         for note in where
     ]
+
+
+def cut_short(rows: Sequence[Result]) -> str:
+    """Metrics whose intervals come from fewer half-samples than were asked for, in words."""
+    names = dict.fromkeys(METRICS[r.metric].words for r in rows if r.note and r.value is not None)
+    return _listed(list(names))
 
 
 def _span(sizes: set[int]) -> str:

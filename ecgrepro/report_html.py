@@ -18,7 +18,7 @@ from ecgrepro.closeness import FAMILIES, METRICS
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.report import markdown_rows
-from ecgrepro.report_closeness import by_rhythm, notes, summary
+from ecgrepro.report_closeness import by_rhythm, cut_short, notes, summary
 from ecgrepro.studies.folder import Judged, accuracy
 
 STYLE = """
@@ -66,6 +66,29 @@ def named(cohort: Cohort) -> str:
     return Path(cohort.name).name
 
 
+def left_out(*cohorts: Cohort) -> list[str]:
+    """What the loader could not use of each cohort: numbers by reason."""
+    lines = []
+    for cohort in cohorts:
+        dropped = dict(cohort.report.get("dropped", {}))
+        if missing := cohort.report.get("missing"):
+            dropped["named in the table and not there"] = missing
+        if dropped:
+            said = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
+            lines.append(f"of {named(cohort)} {said}")
+    return lines
+
+
+KNOWN = "It was trained on the real training records."
+GIVEN = "It was given; whether it has seen test or synthetic records is for its giver to know."
+RULES = (
+    "Every value stands beside its floor, the same metric between real training and real test "
+    "records of equal number. *Worse* and *better* mean that the 95 % intervals of value and "
+    "floor are apart; *as real*, that they overlap, which is no proof that they are equal. The "
+    "classifier knows the real training records, so the floor of embeddings is a little lenient."
+)
+
+
 def _opening(judged: Judged) -> str:
     parts, made = judged.parts, judged.synthetic
     read = accuracy(judged.judge, parts["test"])
@@ -75,18 +98,20 @@ def _opening(judged: Judged) -> str:
         f"Real records: **{len(parts['train'])}** for training ({_counted(parts['train'])}) and "
         f"**{len(parts['test'])}** for testing ({_counted(parts['test'])}); marked as "
         f"{_origins(parts['test'])}.",
-        f"The classifier that embeds and reads them was trained on the real training records; it "
-        f"reads {100 * read:.1f} % of the test records as they are labelled. "
-        + ("**That is too few to trust what it says of rhythms.**" if read < 0.8 else ""),
-        "Every value stands beside its floor, the same metric between real training and real test "
-        "records of equal number. *Worse* and *better* mean that the 95 % intervals of value and "
-        "floor are apart; *as real*, that they overlap, which is no proof that they are equal.",
+        f"The classifier that embeds them reads {100 * read:.1f} % of the test records as they are "
+        f"labelled. {GIVEN if judged.given else KNOWN}",
+        *[f"**Left out**: {line}." for line in left_out(judged.real, made)],
+        RULES,
     ]
+    if read < 0.8:
+        lines.insert(3, "**That is too few to trust what the classifier says of rhythms.**")
     return _markdown("\n\n".join(lines))
 
 
 def _everything(judged: Judged) -> str:
     missing = notes([row for row in judged.rows if not row.rhythm])
+    if short := cut_short(judged.rows):
+        missing.append(f"intervals from fewer half-samples, for lack of time: {short}")
     return (
         "<h2>All rhythms together</h2>"
         + _figure(
@@ -94,7 +119,7 @@ def _everything(judged: Judged) -> str:
             "Each metric beside its floor (grey), with 95 % intervals. Arrows: closer or safer.",
         )
         + _table(summary(judged.rows))
-        + _list("Without a value:", missing)
+        + _list("Without a value, or cut short:", missing)
     )
 
 

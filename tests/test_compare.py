@@ -309,7 +309,9 @@ def test_every_metric_has_a_value_and_a_floor_overall_and_by_rhythm(whole):
         found, floor = values(whole, rhythm), floors(whole, rhythm)
         assert tuple(found) == tuple(m for m in METRICS if m != "tstr")
         for name, row in found.items():
-            if METRICS[name].family in POINTS and rhythm:
+            if name == "trts" and rhythm:
+                assert row.value is None and "F1 of a rhythm depends on" in row.note
+            elif METRICS[name].family in POINTS and rhythm:
                 assert row.value is None and "too few" in row.note and row.n == 12
             elif METRICS[name].family == "privacy" and rhythm:
                 assert "too few" in row.note  # halves of twelve
@@ -399,8 +401,94 @@ def test_a_budget_of_time_ends_early_and_says_so(signals, place):
     found = values(rows)
     assert found["heart_rate_distance"].n == 10 == max(seen[2:])
     assert found["dtw"].n == 10
-    assert all(row.note.startswith("20 half-samples in 0.0001 s") for row in found.values()
+    assert all(row.note == "20 half-samples for lack of time" for row in found.values()
                if row.value is not None)  # fmt: skip
+
+
+def test_one_metric_that_fails_does_not_cost_the_others(signals, place):
+    flat = signals["z"]["made"]
+    still = np.array(flat.signals)
+    still[:, 4] = 0
+    made = replace(flat, signals=still, fingerprint="flat")
+    real = (signals["z"]["train"], signals["z"]["test"])
+    rows = compare(*real, made, embed=None, by_rhythm=False, families=["signal"],
+                   budget=Budget(resamples=5, dtw=10))  # fmt: skip
+    found = values(rows)
+    assert found["spectrum_distance"].value is None
+    assert "lead 4 is flat in every record" in found["spectrum_distance"].note
+    assert found["dtw"].value is not None
+    with pytest.raises(EcgreproError, match="lead 4 is flat"):
+        compare(*real, made, embed=None, families=["leads"])
+
+
+def test_a_value_without_a_floor_is_not_shown(signals, place):
+    """No training record has a P wave that can be measured."""
+
+    def without(cohort):
+        found = pd.DataFrame(np.random.default_rng(0).uniform(50, 90, (len(cohort), 8)),
+                             columns=list(MEASURES))  # fmt: skip
+        if cohort.name == "train":
+            found["p_duration"] = np.nan
+        return found
+
+    rows = compare(*signals["z"].values(), embed=place, measure=without, by_rhythm=False,
+                   families=["heart"], budget=Budget(resamples=5, heart=36))  # fmt: skip
+    found, floor = values(rows), floors(rows)
+    assert found["p_duration_distance"].value is None and "p_duration_distance" not in floor
+    assert found["p_duration_distance"].note == "it cannot be measured in real records"
+    assert found["pr_distance"].value is not None
+
+
+def test_one_wild_sample_moves_no_floor_and_no_scale(signals, place):
+    def amplitude(made):
+        rows = compare(signals["mV"]["train"], signals["mV"]["test"], made, embed=place,
+                       by_rhythm=False, families=["signal"],
+                       budget=Budget(resamples=5, dtw=10))  # fmt: skip
+        return values(rows)["amplitude_distance"].value, floors(rows)["amplitude_distance"].value
+
+    made = signals["mV"]["made"]
+    wild = np.array(made.signals)
+    wild[3, 2, 77] = 3000.0
+    before, after = amplitude(made), amplitude(replace(made, signals=wild, fingerprint="wild"))
+    assert after[1] == before[1] and after[0] >= before[0]
+    exact = amplitude_distance(signals["mV"]["test"].signals, wild).mean()
+    assert after[0] == pytest.approx(exact, rel=0.05)
+
+
+def test_the_floor_of_the_discriminator_does_not_know_patients_again():
+    rng = np.random.default_rng(0)
+    who = [np.repeat(5 * rng.normal(size=(15, 40)), 8, 0) for _ in range(2)]
+    made = 5 * rng.normal(size=(120, 40))
+    sets = [cohort(x, w, per_patient=8) for x, w in zip(who, ("train", "test"), strict=True)]
+    rows = compare(*sets, cohort(made, "made"), embed=embed, families=["use"], by_rhythm=False,
+                   budget=Budget(resamples=5))  # fmt: skip
+    assert floors(rows)["discriminator_auc"].value < 0.65
+
+
+def test_a_classifier_of_another_label_map_is_named(signals, place):
+    with pytest.raises(EcgreproError, match="reads XYZ, which is none of SR, SB"):
+        compare(*signals["z"].values(), embed=place, families=["use"],
+                predict=lambda c: np.array(["XYZ"] * len(c)))  # fmt: skip
+
+
+def test_a_rhythm_of_one_record_is_in_half_of_the_halves():
+    rng = np.random.default_rng(0)
+    cohorts = dict(zip(SETS, three(rng, n=21, rhythms=["SR"] * 20 + ["SB"]), strict=True))
+    sets = draw(cohorts, {"SR": 20, "SB": 1}, rng)
+    there = [20 in sets.half(rng)["synthetic"] for _ in range(200)]
+    assert 0.4 < np.mean(there) < 0.6
+
+
+def test_privacy_is_judged_in_one_mix_of_rhythms():
+    rng = np.random.default_rng(0)
+    real = ["SR"] * 60 + ["SB"] * 12 + ["AFIB"] * 8
+    cohorts = dict(zip(SETS, three(rng, n=80, rhythms=real), strict=True))
+    cohorts["synthetic"] = cohorts["synthetic"].where(rhythm=["SR", "SB"])
+    sets = privacy_draw(cohorts, ["SR", "SB", "AFIB"], 2000, rng)
+    assert set(sets.rhythms) == {"SR", "SB"}
+    held_out, made = sets.counts[HELD_OUT], sets.counts["synthetic"]
+    assert held_out == sets.counts[OTHERS] == {"SR": 30, "SB": 6}
+    assert made == {"SR": 60, "SB": 12} and sets.counts["real train"] == {"SR": 60, "SB": 12}
 
 
 def test_nothing_is_embedded_for_what_needs_no_embedding(signals):

@@ -56,7 +56,10 @@ def test_scores_stand_in_the_order_of_the_records():
 
 @pytest.mark.parametrize(
     ("patients", "said"),
-    [(["a", "b"], "2 patients for 40 real records"), (["a"] * 40, "fewer than 5 patients")],
+    [
+        (["a", "b"], "2 patients for 40 real records"),
+        (["a"] * 40, "real records are of fewer than 5 patients"),
+    ],
 )
 def test_wrong_patients_are_said(patients, said):
     with pytest.raises(EcgreproError, match=said):

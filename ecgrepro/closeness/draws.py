@@ -37,7 +37,8 @@ class Draw:
 
     def smallest(self, rhythm: str | None = None) -> int:
         """Records of the smallest set, of one rhythm or of all."""
-        return min(sum(c.values()) if rhythm is None else c[rhythm] for c in self.counts.values())
+        counts = self.counts.values()
+        return min(sum(c.values()) if rhythm is None else c.get(rhythm, 0) for c in counts)
 
     def rows(self, rhythm: str | None = None) -> dict[str, np.ndarray]:
         """Positions of each set's records of one rhythm, or of all."""
@@ -53,13 +54,15 @@ class Draw:
     def half(self, rng: np.random.Generator, rhythm: str | None = None) -> dict[str, np.ndarray]:
         """Positions of half of each rhythm's records, or of one rhythm's, by set.
 
-        Patients come in random order until the half is full, so nearly all are whole.
+        Patients come in random order until the half is full, so nearly all are whole. Of an odd
+        number of records one more or one less is taken at random, so that none is ever left out.
         """
         halves = {}
         for name, patients in self.patients.items():
             key = rng.permutation(patients.max() + 1)[patients] + rng.random(len(patients))
             parts = [self.rows(r)[name] for r in ([rhythm] if rhythm else self.rhythms)]
-            chosen = [part[np.argsort(key[part])[: len(part) // 2]] for part in parts]
+            sizes = [(len(part) + rng.integers(2)) // 2 for part in parts]
+            chosen = [p[np.argsort(key[p])[:n]] for p, n in zip(parts, sizes, strict=True)]
             halves[name] = np.sort(np.concatenate(chosen))
         return halves
 
@@ -125,22 +128,26 @@ def privacy_draw(
 ) -> Draw:
     """All training records, both halves of the test records by patient, and synthetic records.
 
-    Of each rhythm as many synthetic records as there are for training, or all that there are; at
-    most ``most``. All training records, because a copy may be of any of them.
+    The halves and the synthetic records have one mix of rhythms, that of the smaller half; of
+    synthetic records as many as that mix allows, at most ``most``, since more of them give a
+    memorizer away more surely. All training records of these rhythms, because a copy may be of any.
     """
-    train = {r: cohorts[TRAIN].counts()[r] for r in rhythms}
-    made = scaled({r: min(n, cohorts[SYNTHETIC].counts()[r]) for r, n in train.items()}, most)
     first = _first_half(cohorts[TEST], rng)
     halves = {HELD_OUT: cohorts[TEST].select(first), OTHERS: cohorts[TEST].select(~first)}
+    there = cohorts[SYNTHETIC].counts()
+    least = {r: min(there[r], *(half.counts()[r] for half in halves.values())) for r in rhythms}
+    mix = {r: n for r, n in least.items() if n}
+    if not mix:
+        raise EcgreproError("privacy: no rhythm has records in both halves of the test patients")
+    times = min([there[r] / n for r, n in mix.items()] + [most / sum(mix.values())])
+    made = {r: int(max(times, 1) * n) for r, n in mix.items()}
+    train = {r: cohorts[TRAIN].counts()[r] for r in mix}
     sets = {
         TRAIN: chosen(cohorts[TRAIN], train, rng),
         SYNTHETIC: chosen(cohorts[SYNTHETIC], made, rng),
-        **{
-            name: chosen(half, {r: half.counts()[r] for r in rhythms}, rng)
-            for name, half in halves.items()
-        },
+        **{name: chosen(half, mix, rng) for name, half in halves.items()},
     }
-    return drawn(sets, rhythms)
+    return drawn(sets, list(mix))
 
 
 def _first_half(cohort: Cohort, rng: np.random.Generator) -> np.ndarray:

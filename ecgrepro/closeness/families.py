@@ -39,8 +39,9 @@ from ecgrepro.closeness.physiology import failure_rates, measure_distances
 from ecgrepro.closeness.privacy import authentic, nearest_distances, share_below
 from ecgrepro.closeness.spectrum import (
     BATCH,
-    BINS,
-    amplitude_counts,
+    amplitude_edges,
+    amplitude_features,
+    amplitudes_apart,
     autocorrelations,
     power_moved,
     segment,
@@ -50,10 +51,12 @@ from ecgrepro.closeness.spectrum import (
 from ecgrepro.closeness.telling import discriminator_scores, reading_scores
 from ecgrepro.closeness.warping import ROWS, dtw_distances
 from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.errors import EcgreproError
 
 PROJECTIONS = 128
 PAIRS = (SYNTHETIC, TRAIN)  # what is compared with the real test records: the value, and the floor
 COPY_PERCENTILE = 1.0
+MEASURED = 5  # records of each side in which a measure must be taken for a distance
 Rows = dict[str, np.ndarray]
 
 
@@ -128,14 +131,12 @@ class Signals:
 
     def __init__(self, draw: Draw):
         one = next(iter(draw.cohorts.values()))
-        ends = [(c.signals.min(), c.signals.max()) for c in draw.cohorts.values()]
-        low, high = min(e[0] for e in ends), max(e[1] for e in ends)
         self.step = one.fs / segment(one.signals, one.fs)
-        self.width = (high - low) / BINS
+        self.edges = amplitude_edges(draw.cohorts[TRAIN].signals, draw.cohorts[TEST].signals)
         work = {
             "spectrum": partial(spectra, fs=one.fs),
             "autocorrelation": partial(autocorrelations, fs=one.fs),
-            "amplitude": partial(amplitude_counts, low=low, high=high),
+            "amplitude": partial(amplitude_features, edges=self.edges),
         }
         if len(one.leads) > 1:
             work["correlation"] = correlations
@@ -169,8 +170,7 @@ class Signals:
             a, b = both("autocorrelation")
             return np.abs(a - b).mean()
         if metric == "amplitude_distance":
-            a, b = (x / x.sum(axis=1, keepdims=True) for x in both("amplitude"))
-            return power_moved(a, b, self.width).mean()
+            return amplitudes_apart(*both("amplitude"), self.edges).mean()
         if metric == "lead_correlation_distance" and "correlation" in means:
             return correlations_apart(*both("correlation"))
         if metric == "lead_residual" and "residual" in means:
@@ -219,7 +219,7 @@ class Heart:
         parts = {name: found.iloc[rows[name]] for name, found in self.found.items()}
         values = []
         for other, failing in zip(PAIRS, (SYNTHETIC, TEST), strict=True):
-            apart = measure_distances(parts[TEST], parts[other])
+            apart = measure_distances(parts[TEST], parts[other], least=MEASURED)
             failed = failure_rates(parts[failing])
             values.append(
                 [failed["heart_rate"], failed[["p_duration", "pr", "qrs", "qt"]].mean()]
@@ -240,12 +240,16 @@ class Use:
         self, draw: Draw, embeddings: dict[str, np.ndarray], read: dict[str, np.ndarray] | None
     ):
         self.asked = {name: cohort.targets for name, cohort in draw.cohorts.items()}
-        order = {code: i for i, code in enumerate(draw.cohorts[TEST].classes)}
-        self.read = read and {name: np.array([order[c] for c in x]) for name, x in read.items()}
+        classes = draw.cohorts[TEST].classes
+        self.read = read and {name: _indices(codes, classes) for name, codes in read.items()}
         self.scores = {}
         for other in PAIRS:
-            who = draw.patients[TEST]
-            pair = discriminator_scores(embeddings[TEST], embeddings[other], patients=who)
+            pair = discriminator_scores(
+                embeddings[TEST],
+                embeddings[other],
+                patients=draw.patients[TEST],
+                synthetic_patients=draw.patients[other],
+            )
             self.scores[other] = dict(zip((TEST, other), pair, strict=True))
 
     def part(self, rows: Rows) -> "Use":
@@ -333,6 +337,17 @@ def _kernel(distance: np.ndarray, bandwidth: float) -> np.ndarray:
         part = distance[start : start + CHUNK].astype(np.float64)
         found[start : start + CHUNK] = kernel_of(part, bandwidth)
     return found
+
+
+def _indices(codes: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """Class indices of rhythms that were read; one that is no class raises."""
+    order = {code: i for i, code in enumerate(classes)}
+    if unknown := sorted(set(codes) - set(order)):
+        raise EcgreproError(
+            f"the classifier reads {unknown[0]}, which is none of {', '.join(classes)}: it was "
+            "trained on another label map"
+        )
+    return np.array([order[code] for code in codes])
 
 
 def lacking_heart(cohort: Cohort) -> str:

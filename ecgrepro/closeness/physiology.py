@@ -85,17 +85,18 @@ def failure_rates(found: pd.DataFrame) -> pd.Series:
     return found.isna().mean()
 
 
-def measure_distances(real: pd.DataFrame, synthetic: pd.DataFrame) -> pd.Series:
+def measure_distances(real: pd.DataFrame, synthetic: pd.DataFrame, *, least: int = 1) -> pd.Series:
     """1-Wasserstein distance of each measure's distributions, in its unit, by measure.
 
-    Of the records in which it could be taken; NaN if there is none on one side. In [0, ∞); lower
-    is closer. Blind to how measures go together, and to records in which the detector fails: read
-    it beside `failure_rates` of both sides.
+    Of the records in which it could be taken; NaN if there are fewer than ``least`` on one side.
+    In [0, ∞); lower is closer. Blind to how measures go together, and to records in which the
+    detector fails: read it beside `failure_rates` of both sides.
     """
     distances = {}
     for name in MEASURES:
         a, b = real[name].dropna(), synthetic[name].dropna()
-        distances[name] = wasserstein_distance(a, b) if len(a) and len(b) else np.nan
+        enough = min(len(a), len(b)) >= least
+        distances[name] = wasserstein_distance(a, b) if enough else np.nan
     return pd.Series(distances)
 
 

@@ -16,7 +16,13 @@ from ecgrepro.errors import EcgreproError
 
 def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Euclidean distance of each of ``points`` (n, d) to the nearest of ``others`` (m, d), (n,)."""
-    return np.concatenate([block.min(axis=1) for _, block in distance_blocks(points, others)])
+    return nearest_of(points, others)[0]
+
+
+def nearest_of(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each of ``points`` the distance to the nearest of ``others``, and its position."""
+    found = [(b.min(axis=1), b.argmin(axis=1)) for _, b in distance_blocks(points, others)]
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
 def distance_ratio(train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarray) -> float:

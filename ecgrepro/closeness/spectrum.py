@@ -15,7 +15,7 @@ from ecgrepro.errors import EcgreproError
 SEGMENT = 2.56  # seconds of a Welch segment: a resolution of 0.4 Hz
 LAG = 2.0  # seconds of autocorrelation: a beat and the next, down to 30 a minute
 BATCH = 256  # records whose spectra are computed at once
-BINS = 512  # of the range of all samples
+BINS = 256  # see `amplitude_edges`
 
 
 def spectrum_distance(real: np.ndarray, synthetic: np.ndarray, fs: float) -> np.ndarray:
@@ -106,16 +106,42 @@ def amplitude_distance(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     return np.array([line_wasserstein(a, b, power=1)[0] for a, b in sets])
 
 
-def amplitude_counts(signals: np.ndarray, low: float, high: float) -> np.ndarray:
-    """How many samples of each record and lead lie in each of `BINS` bins, (records, leads, bins).
+def amplitude_edges(*real: np.ndarray) -> np.ndarray:
+    """Edges of bins between the least and the largest sample of real signals, increasing.
 
-    Bins are equally wide between ``low`` and ``high``, which no sample may exceed.
+    `BINS` are quantiles of all samples and `BINS` equally far apart: narrow where samples are, and
+    not too wide where they are rare.
     """
-    place = (np.asarray(signals, np.float64) - low) * (BINS / (high - low))
-    place = np.minimum(place.astype(np.int64), BINS - 1)
-    rows = np.arange(place.shape[0] * place.shape[1]).reshape(*place.shape[:2], 1) * BINS
-    counts = np.bincount((place + rows).ravel(), minlength=rows.size * BINS)
-    return counts.reshape(*place.shape[:2], BINS)
+    samples = np.concatenate([np.asarray(part[:, :, ::3], np.float64).ravel() for part in real])
+    places = np.linspace(0, 1, BINS)
+    ends = samples.min(), samples.max()
+    edges = np.unique(
+        np.concatenate([np.quantile(samples, places), np.interp(places, [0, 1], ends)])
+    )
+    if len(edges) < 2:
+        raise EcgreproError("all samples of the real records are equal: there are no amplitudes")
+    return edges
+
+
+def amplitude_features(signals: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Of each record and lead what its mean over records needs for `amplitudes_apart`.
+
+    Shape (records, leads, edges + 2): the share of samples below each edge, and how far samples lie
+    below the first and above the last edge on average.
+    """
+    part = np.sort(np.asarray(signals, np.float64), axis=2)
+    flat = part.reshape(-1, part.shape[2])
+    below = np.stack([np.searchsorted(lead, edges) for lead in flat]) / part.shape[2]
+    under = np.maximum(edges[0] - flat, 0).mean(axis=1, keepdims=True)
+    over = np.maximum(flat - edges[-1], 0).mean(axis=1, keepdims=True)
+    return np.hstack([below, under, over]).reshape(*part.shape[:2], -1)
+
+
+def amplitudes_apart(a: np.ndarray, b: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """`amplitude_distance` by bins, from two means of `amplitude_features`, (leads,)."""
+    apart = np.abs(a - b)
+    inside = np.trapezoid(apart[:, :-2], edges, axis=1)
+    return inside + apart[:, -2] + apart[:, -1]
 
 
 def segment(signals: np.ndarray, fs: float) -> int:

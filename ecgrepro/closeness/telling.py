@@ -39,7 +39,12 @@ def reading_scores(asked: np.ndarray, read: np.ndarray) -> dict[str, float]:
 
 
 def discriminator_scores(
-    real: np.ndarray, synthetic: np.ndarray, *, patients: np.ndarray | None = None, seed: int = 0
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    *,
+    patients: np.ndarray | None = None,
+    synthetic_patients: np.ndarray | None = None,
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How real each record looks to a logistic regression that was trained on the others.
 
@@ -50,25 +55,30 @@ def discriminator_scores(
     ----------
     real, synthetic
         Embeddings of shape (records, dimensions), about as many of each.
-    patients
-        The patient of each real record; every record is its own without.
+    patients, synthetic_patients
+        The patient of each record, if one has several; every record is its own without.
     """
     real, synthetic = checked_pair(real, synthetic, ("real", "synthetic"), least=2 * FOLDS)
-    n = len(real)
-    groups = np.arange(n) if patients is None else np.unique(patients, return_inverse=True)[1]
-    if len(groups) != n:
-        raise EcgreproError(f"{len(groups)} patients for {n} real records")
-    if len(np.unique(groups)) < FOLDS:
-        raise EcgreproError(f"the real records are of fewer than {FOLDS} patients")
-    x = np.concatenate([real, synthetic])
+    n, x = len(real), np.concatenate([real, synthetic])
     y = np.repeat([1, 0], [n, len(synthetic)])
-    groups = np.concatenate([groups, n + np.arange(len(synthetic))])
+    first = _groups(patients, n, "real")
+    groups = np.concatenate([first, n + _groups(synthetic_patients, len(synthetic), "synthetic")])
     scores = np.empty(len(x))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     for train, test in folds.split(x, y, groups):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
         scores[test] = model.fit(x[train], y[train]).decision_function(x[test])
     return scores[:n], scores[n:]
+
+
+def _groups(patients: np.ndarray | None, n: int, name: str) -> np.ndarray:
+    """The number of each record's patient, below ``n``."""
+    groups = np.arange(n) if patients is None else np.unique(patients, return_inverse=True)[1]
+    if len(groups) != n:
+        raise EcgreproError(f"{len(groups)} patients for {n} {name} records")
+    if len(np.unique(groups)) < FOLDS:
+        raise EcgreproError(f"the {name} records are of fewer than {FOLDS} patients")
+    return groups
 
 
 def discriminator_auc(

@@ -69,6 +69,8 @@ def load_cohort(
         raise EcgreproError(f"jobs must be a whole number of at least 1, or None, not {jobs!r}")
     name = str(name)
     reader, root, options, origin = _resolve(name, root, options)
+    if reader is folder:
+        _check_exported(root, labels)
     found = reader.inputs(root, **options)
     cohort = cached_cohort(
         str(root) if reader is folder else name,
@@ -80,6 +82,16 @@ def load_cohort(
         jobs=jobs,
     )
     return cohort.relabel(labels)
+
+
+def _check_exported(root: Path, labels: str) -> None:
+    """Raise if the records of an export have merged classes, which ``labels`` would tell apart."""
+    exported = folder.exported_labels(root)
+    if exported not in ("", "rhythm7", labels):
+        raise EcgreproError(
+            f"the records in {root} were sampled with the label map {exported}, whose classes hold "
+            f"several rhythms: load them with labels={exported!r}, not {labels!r}"
+        )
 
 
 def recordings_fingerprint(name: str, root: str | Path | None = None, **options) -> str:

@@ -50,6 +50,14 @@ def origin(root: Path) -> str:
         ) from error
 
 
+def exported_labels(root: Path) -> str:
+    """The label map of the records in a folder that `ecgrepro` exported; empty for others."""
+    try:
+        return str(json.loads((root / EXPORT).read_text())["labels"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def inputs(root: Path) -> tuple[str, dict]:
     """Fingerprint of everything that the cohort depends on, and the listing of record files."""
     listing = file_listing(root, ".", ("",))

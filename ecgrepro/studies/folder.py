@@ -7,6 +7,7 @@ import pandas as pd
 
 from ecgrepro.classifier import Classifier
 from ecgrepro.closeness import FLOOR, Budget, compare
+from ecgrepro.closeness.draws import SETS, SYNTHETIC, check_comparable, check_finite
 from ecgrepro.closeness.physiology import HeartLog, measures
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
@@ -17,10 +18,15 @@ from ecgrepro.studies.statistics import bootstrap_interval
 
 @dataclass(frozen=True)
 class Judged:
-    """What `judge` found: ``rows``, the ``judge``, and what was measured of the heart."""
+    """What `judge` found: ``rows``, the ``judge``, and what was measured of the heart.
+
+    ``given``: the classifier was trained elsewhere.
+    """
 
     rows: list[Result]
     judge: Classifier
+    given: bool
+    real: Cohort
     parts: dict[str, Cohort]
     synthetic: Cohort
     hearts: pd.DataFrame | None
@@ -61,7 +67,15 @@ def judge(
                 f"no record of {real.name} is in the {name} folds {folds[name]}: it has the folds "
                 f"{there}; name others, or write a column fold into its labels.csv"
             )
-    if classifier is None:
+    check_comparable(dict(zip(SETS, (parts["train"], parts["test"], synthetic), strict=True)))
+    check_finite(synthetic, SYNTHETIC)
+    given = classifier is not None
+    if given and classifier.labels != real.labels:
+        raise EcgreproError(
+            f"the classifier reads the classes of {classifier.labels}, the records have those of "
+            f"{real.labels}: give one of the same label map, or none"
+        )
+    if not given:
         classifier = Classifier(seed=seed, device=device).fit(parts["train"], parts["validation"])
     log = HeartLog(lambda cohort: measures(cohort.signals, cohort.fs))
     rows = compare(
@@ -75,7 +89,7 @@ def judge(
         seed=seed,
     )
     rows += trained_on(classifier, parts, synthetic, seed, device)
-    return Judged(rows, classifier, parts, synthetic, log.table())
+    return Judged(rows, classifier, given, real, parts, synthetic, log.table())
 
 
 def trained_on(
@@ -83,20 +97,32 @@ def trained_on(
 ) -> list[Result]:
     """TSTR: macro-F1 on the real test records of a classifier trained on synthetic ones.
 
-    On as many of each rhythm as there are for training, or all that there are, with the updates
-    of ``classifier``, whose own macro-F1 is the floor. Intervals are over patients, for one seed.
+    On as many records of each rhythm as both the synthetic and the real training set have, with the
+    updates of ``classifier``; the floor is that of as many real ones. Both are selected on the real
+    validation records. Intervals are over patients, for one seed. A rhythm without synthetic
+    records is in neither training set.
     """
     test, train, there = parts["test"], parts["train"].counts(), synthetic.counts()
-    twin = Classifier(classifier.config, seed=seed, device=device)
     counts = {r: min(n, there[r]) for r, n in train.items()}
-    twin.fit(draw(synthetic, counts, 1.0), parts["validation"])
+    lacking = [r for r, n in train.items() if n and not there[r]]
+    note = f"none of {', '.join(lacking)} in training" if lacking else ""
     rows = []
-    for one, comparison in ((twin, ""), (classifier, FLOOR)):
+    for source, comparison in ((synthetic, ""), (parts["train"], FLOOR)):
+        one = Classifier(classifier.config, seed=seed, device=device)
+        one.fit(draw(source, counts, 1.0), parts["validation"])
         found = bootstrap_interval(
             test.targets, one.predict_proba(test)[None], "macro_f1", patients=patients_of(test)
         )
         rows.append(
-            Result("tstr", found.value, found.low, found.high, len(test), comparison=comparison)
+            Result(
+                "tstr",
+                found.value,
+                found.low,
+                found.high,
+                sum(counts.values()),
+                comparison=comparison,
+                note=note,
+            )
         )
     return rows
 
