@@ -52,6 +52,9 @@ Ratio = Annotated[float, Field(gt=0, le=100)]
 Unique = AfterValidator(_unique)
 
 
+CONTROLS = ("no augmentation", "class weights", "oversampling")  # of the augmentation study
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -140,9 +143,15 @@ class Closeness(_Part):
 
 
 class Augmentation(_Part):
-    """Synthetic records per real one, each an arm of its own."""
+    """Synthetic records per real one, each an arm of its own.
+
+    ``balanced``: an arm for each generator, in which synthetic records fill every rhythm up to the
+    commonest, as far as the pool goes. ``controls``: arms without synthetic records.
+    """
 
     ratios: Annotated[list[Ratio], Unique] = Field(min_length=1)
+    balanced: bool = True
+    controls: Annotated[list[Literal[CONTROLS]], Unique] = list(CONTROLS)
 
 
 class Transfer(_Part):

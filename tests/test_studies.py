@@ -9,10 +9,29 @@ from test_cohort import a_cohort
 
 from ecgrepro import EcgreproError
 from ecgrepro.results import COLUMNS, Result
-from ecgrepro.studies.augmentation import REAL, arm_results, arms, corrected, draw
+from ecgrepro.studies import merged
+from ecgrepro.studies.augmentation import (
+    CONTROLS,
+    REAL,
+    Arm,
+    arm_results,
+    arms,
+    corrected,
+    draw,
+    lacking,
+    oversampled,
+    probabilities,
+)
 from ecgrepro.studies.claims import CLAIMS, INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, judge
 from ecgrepro.studies.run import Run
-from ecgrepro.studies.transfer import ALL_REAL, SCRATCH, pretrained_arm, share
+from ecgrepro.studies.transfer import (
+    ALL_REAL,
+    SCRATCH,
+    other_hospital,
+    pretrained,
+    pretrained_arm,
+    share,
+)
 
 
 @given(st.dictionaries(st.sampled_from(["SR", "AFIB", "SVT"]), st.integers(0, 9), min_size=1),
@@ -60,12 +79,18 @@ def test_arms_are_scored_alone_and_in_pairs():
     assert not [r for r in arm_results(test, by_arm, "x", resamples=100) if r.comparison]
 
 
-def test_the_arms_of_a_profile(monkeypatch, tmp_path):
+def test_the_arms_of_a_profile(tmp_path):
     run = Run("smoke", "simulated", tmp_path)
-    assert [(arm.name, arm.generator, arm.ratio) for arm in arms(run)] == [
-        (REAL, "", 0.0),
-        *((f"real + {name} x1", name, 1.0) for name in run.profile.generators),
-    ]
+    found = arms(run)
+    assert found[0] == Arm(REAL)
+    assert [arm.control for arm in found[1:4]] == list(CONTROLS)
+    generators = run.profile.generators
+    assert found[4:] == [
+        arm
+        for name in generators
+        for arm in (Arm(f"real + {name} x1", name, 1.0),
+                    Arm(f"real + {name}, balanced", name, balanced=True))
+    ]  # fmt: skip
     with pytest.raises(EcgreproError, match="unknown dataset 'mit': choose one of ptb-xl"):
         run.cohort("mit")
     with pytest.raises(EcgreproError, match="unknown data 'fake'"):
@@ -186,3 +211,75 @@ def test_differences_are_corrected_over_their_table():
     ]
     plain = Result("macro_f1", 0.5, arm="a")
     assert [r.p_value for r in corrected([*rows, plain])] == pytest.approx([0.03, 0.06, 0.06, None])
+
+
+@given(st.dictionaries(st.sampled_from(["SR", "AFIB", "SVT"]), st.integers(0, 9), min_size=1))
+def test_oversampling_makes_every_rhythm_as_common_as_the_commonest(counts):
+    pool = a_cohort(n=140)
+    if not any(counts.values()):
+        return
+    train = draw(pool, counts, 1)
+    found = oversampled(train, 0)
+    most = max(counts.values())
+    assert {r: n for r, n in found.counts().items() if n} == {
+        r: most for r, n in counts.items() if n
+    }
+    assert set(found.table["record_id"]) == set(train.table["record_id"])
+
+
+def test_what_a_rhythm_lacks_is_limited_by_the_pool():
+    assert lacking({"SR": 9, "SB": 2, "ST": 0}, {"SR": 5, "SB": 4, "ST": 5}) == {"SR": 0, "SB": 4}
+
+
+def test_every_arm_takes_the_same_number_of_updates(smoke_run):
+    """Arms, controls and fine-tuned classifiers alike."""
+    found = [
+        json.loads(p.read_text()) for p in (smoke_run / "artifacts").glob("arm-*/updates.json")
+    ]
+    run = Run("smoke", "simulated", smoke_run)
+    assert len(found) > 2 * len(arms(run)) and set(found) == {run.profile.classifier.updates}
+
+
+@pytest.fixture(scope="module")
+def two_hospitals(tmp_path_factory):
+    return Run("smoke", "simulated", tmp_path_factory.mktemp("run"))
+
+
+def test_controls_reach_the_classifier(two_hospitals):
+    real = probabilities(two_hospitals, "chapman", Arm(REAL))
+    for name in CONTROLS:
+        control = probabilities(two_hospitals, "chapman", Arm(name, control=name))
+        assert control.shape == real.shape and not np.array_equal(control, real), name
+
+
+def test_the_upper_control_of_transfer_has_seen_the_other_hospital(two_hospitals):
+    assert other_hospital("chapman") == "ptb-xl" and other_hospital("ptb-xl") == "chapman"
+    assert pretrained_arm("chapman") == "pre-trained on chapman (real records)"
+    classifier, name = pretrained(two_hospitals, "ptb-xl", "chapman", 0)
+    assert classifier.updates == two_hospitals.profile.transfer.pretrain_updates
+    made_from = json.loads(
+        (two_hospitals.directory / "artifacts" / name / "made_from.json").read_text()
+    )
+    assert made_from["pool"] == two_hospitals.splits("chapman")["train"].fingerprint
+
+
+def test_hospitals_are_told_apart_and_crossed(two_hospitals):
+    shift = {row.rhythm: row for row in merged.source_shift(two_hospitals)}
+    assert 0 <= shift[""].low <= shift[""].value <= shift[""].high <= 1 and shift[""].n > 10
+    assert all(row.value is not None or "too few" in row.note for row in shift.values())
+    rows = [r for r in merged.crossing_results(two_hospitals) if r.metric == "macro_f1"]
+    found = {(r.dataset, r.arm, r.comparison) for r in rows}
+    for home in ("ptb-xl", "chapman"):
+        for arm in (merged.WITHIN, merged.ACROSS, merged.BOTH):
+            assert (home, arm, "") in found
+        assert (home, merged.ACROSS, merged.WITHIN) in found
+
+
+def test_the_standard_error_of_an_area_is_that_of_repeated_draws():
+    draws, errors = [], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        first, second = rng.normal(1, 1, 40), rng.normal(0, 1, 60)
+        draws.append(np.mean(first[:, None] > second))
+        errors.append(merged._spread(first, second))
+    assert np.mean(errors) == pytest.approx(np.std(draws), rel=0.1)

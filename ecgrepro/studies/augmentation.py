@@ -8,6 +8,7 @@ pairs.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
@@ -20,42 +21,90 @@ from ecgrepro.studies.synthesis import synthetic_pool
 
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 REAL = "real only"
+# Arms without synthetic records: what each does to the training of `REAL`, by settings of the
+# classifier, or, for oversampling, to its records.
+CONTROLS = {
+    "no augmentation": {"augment": "none"},
+    "class weights": {"class_weights": True},
+    "oversampling": {},
+}
+OVERSAMPLING = "oversampling"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What a classifier is trained on: real records, and ``ratio`` synthetic ones for each."""
+    """What a classifier is trained on, and how.
+
+    ``ratio`` synthetic records of ``generator`` for each real one; or, if ``balanced``, as many of
+    each rhythm as it lacks to the commonest. ``control``: one of `CONTROLS`.
+    """
 
     name: str
     generator: str = ""
     ratio: float = 0.0
+    balanced: bool = False
+    control: str = ""
 
 
 def arms(run: Run) -> list[Arm]:
-    """The arms of the profile: real only, then each generator at each ratio."""
-    ratios = run.profile.augmentation.ratios
-    return [Arm(REAL)] + [
-        Arm(f"real + {name} x{ratio:g}", name, ratio)
-        for name in run.profile.generators
-        for ratio in ratios
-    ]
+    """The arms of the profile: real only, the controls, then each generator."""
+    settings, found = run.profile.augmentation, [Arm(REAL)]
+    found += [Arm(f"real, {name}", control=name) for name in settings.controls]
+    for name in run.profile.generators:
+        found += [Arm(f"real + {name} x{ratio:g}", name, ratio) for ratio in settings.ratios]
+        if settings.balanced:
+            found.append(Arm(f"real + {name}, balanced", name, balanced=True))
+    return found
 
 
 def training_set(run: Run, dataset: str, arm: Arm) -> Cohort:
-    """Real training records, and the arm's share of synthetic ones in the same mix of rhythms."""
+    """Real training records, and what the arm adds to them."""
     train = run.splits(dataset)["train"]
+    if arm.control == OVERSAMPLING:
+        return oversampled(train, run.profile.seeds[0])
     if not arm.generator:
         return train
     hospitals = HOSPITALS if dataset == MERGED else (dataset,)
-    synthetic = [
-        draw(
-            synthetic_pool(run, hospital, arm.generator),
-            run.splits(hospital)["train"].counts(),
-            arm.ratio,
-        )
-        for hospital in hospitals
-    ]
+    synthetic = []
+    for hospital in hospitals:
+        pool = synthetic_pool(run, hospital, arm.generator)
+        real = run.splits(hospital)["train"].counts()
+        if arm.balanced:
+            synthetic.append(draw(pool, lacking(real, pool.counts()), 1.0))
+        else:
+            synthetic.append(draw(pool, real, arm.ratio))
     return Cohort.concat([train, *synthetic], name=f"{dataset}, {arm.name}")
+
+
+def arms_frame(run: Run, dataset: str) -> pd.DataFrame:
+    """What each arm is trained on: records of each rhythm, real and synthetic, and updates."""
+    real, lines = run.splits(dataset)["train"].counts(), []
+    for arm in arms(run):
+        counts = training_set(run, dataset, arm).counts()
+        cells = {code: _added(n, counts[code]) for code, n in real.items() if n}
+        lines.append({"arm": arm.name, **cells, "updates": run.profile.classifier.updates})
+    return pd.DataFrame(lines)
+
+
+def _added(real: int, all_of_them: int) -> str:
+    return str(real) if all_of_them == real else f"{real} + {all_of_them - real}"
+
+
+def oversampled(train: Cohort, seed: int) -> Cohort:
+    """The records, and of each rhythm random ones again until it is as common as the commonest."""
+    rng, most = np.random.default_rng(seed), max(train.counts().values())
+    rhythm = train.table["rhythm"].to_numpy()
+    rows = [np.arange(len(train))]
+    for code, n in train.counts().items():
+        if n:
+            rows.append(rng.choice(np.flatnonzero(rhythm == code), most - n))
+    return train.select(np.concatenate(rows))
+
+
+def lacking(real: dict[str, int], pool: dict[str, int]) -> dict[str, int]:
+    """How many records each rhythm lacks to the commonest, at most what the pool holds."""
+    most = max(real.values())
+    return {code: min(most - n, pool[code]) for code, n in real.items() if n}
 
 
 def draw(pool: Cohort, counts: dict[str, int], ratio: float) -> Cohort:
@@ -78,8 +127,10 @@ def draw(pool: Cohort, counts: dict[str, int], ratio: float) -> Cohort:
 
 def probabilities(run: Run, dataset: str, arm: Arm) -> np.ndarray:
     """Test probabilities of an arm, shape (seeds, test records, classes)."""
-    train = training_set(run, dataset, arm)
-    return np.stack([test_probabilities(run, dataset, train, s) for s in run.profile.seeds])
+    train, changes = training_set(run, dataset, arm), CONTROLS.get(arm.control, {})
+    return np.stack(
+        [test_probabilities(run, dataset, train, s, changes=changes) for s in run.profile.seeds]
+    )
 
 
 def arm_results(

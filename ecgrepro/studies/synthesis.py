@@ -6,6 +6,7 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
+from ecgrepro.studies.leakage import check_trained_on
 from ecgrepro.studies.run import Run
 
 
@@ -24,7 +25,9 @@ def trained_generator(run: Run, dataset: str, name: str) -> Generator:
 
     made_from = {"generator": name, "settings": settings, "seed": run.profile.pool.seed}
     place = run.artifact(name, dataset, made_from, f"ecgrepro.generators.{name}", make)
-    return load_generator(place / "model")
+    generator = load_generator(place / "model")
+    check_trained_on(generator, parts["train"], dataset)
+    return generator
 
 
 def synthetic_pool(run: Run, dataset: str, name: str) -> Cohort:

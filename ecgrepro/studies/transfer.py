@@ -7,7 +7,7 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
 from ecgrepro.studies.augmentation import arm_results, corrected, differences, patients_of
 from ecgrepro.studies.classifiers import test_probabilities
-from ecgrepro.studies.run import Run
+from ecgrepro.studies.run import HOSPITALS, Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
 SCRATCH = "from scratch"
@@ -15,8 +15,9 @@ ALL_REAL = "from scratch on all real records"
 
 
 def pretrained_arm(generator: str) -> str:
-    """Name of the arm that is pre-trained on a generator's records."""
-    return f"pre-trained on {generator}"
+    """Name of the arm that is pre-trained on a generator's records, or on another hospital's."""
+    real = " (real records)" if generator in HOSPITALS else ""
+    return f"pre-trained on {generator}{real}"
 
 
 def share(train: Cohort, fraction: float, seed: int) -> Cohort:
@@ -34,12 +35,22 @@ def share(train: Cohort, fraction: float, seed: int) -> Cohort:
     return train.select(train.table["patient_id"].isin(chosen).to_numpy())
 
 
-def pretrained(run: Run, dataset: str, generator: str, seed: int) -> tuple[Classifier, str]:
+def other_hospital(dataset: str) -> str:
+    """The hospital whose real records are the upper control of pre-training."""
+    return next(name for name in HOSPITALS if name != dataset)
+
+
+def pretrained(run: Run, dataset: str, source: str, seed: int) -> tuple[Classifier, str]:
     """A classifier that has seen nothing but a generator's records, and its name.
 
-    Its validation records are synthetic too: the last tenth of each rhythm of the pool.
+    Its validation records are synthetic too: the last tenth of each rhythm of the pool. ``source``
+    may also be the other hospital: then it has seen its real training records, and the last tenth
+    of them is held out.
     """
-    pool = synthetic_pool(run, dataset, generator)
+    if source in HOSPITALS:
+        pool = run.splits(source)["train"]
+    else:
+        pool = synthetic_pool(run, dataset, source)
     settings = run.profile.classifier.model_copy(
         update={"updates": run.profile.transfer.pretrain_updates}
     )
@@ -56,16 +67,16 @@ def pretrained(run: Run, dataset: str, generator: str, seed: int) -> tuple[Class
     return Classifier.load(place / "model"), place.name
 
 
-def probabilities(run: Run, dataset: str, generator: str | None, fraction: float) -> np.ndarray:
+def probabilities(run: Run, dataset: str, source: str | None, fraction: float) -> np.ndarray:
     """Test probabilities after fine-tuning, shape (seeds, test records, classes).
 
-    Without a generator the classifier starts from random weights; with fraction 0 it is not
+    Without a source the classifier starts from random weights; with fraction 0 it is not
     fine-tuned at all.
     """
     parts = run.splits(dataset)
     stack = []
     for seed in run.profile.seeds:
-        start, name = pretrained(run, dataset, generator, seed) if generator else (None, "")
+        start, name = pretrained(run, dataset, source, seed) if source else (None, "")
         if fraction == 0:
             stack.append(start.predict_proba(parts["test"]))
             continue
@@ -86,7 +97,7 @@ def transfer_results(run: Run, dataset: str) -> list[Result]:
     for fraction in run.profile.transfer.fractions:
         tuned = {
             pretrained_arm(name): probabilities(run, dataset, name, fraction)
-            for name in run.profile.generators
+            for name in (*run.profile.generators, other_hospital(dataset))
         }
         by_arm = {SCRATCH: scratch[fraction], **tuned} if fraction else tuned
         keys = {"dataset": dataset, "fraction": fraction}
