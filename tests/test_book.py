@@ -141,7 +141,7 @@ class TestStage:
         toc = yaml.safe_load((source / "_toc.yml").read_text())
         chapters = [c for part in toc["parts"] for c in part["chapters"]]
         files = [f["file"] for c in chapters for f in (c, *c.get("sections", []))]
-        assert len(files) == 14 + 13  # chapters, and the pages of the six sections with several
+        assert len(files) == 15 + 15  # chapters, and the pages of the seven sections with several
         for file in files:
             assert any((source / f"{file}{suffix}").is_file() for suffix in (".md", ".ipynb")), file
 

@@ -9,8 +9,9 @@ from test_cohort import a_cohort
 from ecgrepro import Cohort, EcgreproError, make_generator
 from ecgrepro.datasets import load_cohort
 from ecgrepro.export import export_wfdb
-from ecgrepro.studies.leakage import check_apart, check_trained_on
+from ecgrepro.studies.leakage import check_apart
 from ecgrepro.studies.run import Run
+from ecgrepro.studies.synthesis import check_trained_on
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.results import Result
 from ecgrepro.scores import MACRO_SCORES, scores
-from ecgrepro.studies.classifiers import test_probabilities
+from ecgrepro.studies.arms import test_probabilities
 from ecgrepro.studies.run import HOSPITALS, MERGED, Run
 from ecgrepro.studies.statistics import bootstrap_interval, compare_arms, holm
 from ecgrepro.studies.synthesis import synthetic_pool

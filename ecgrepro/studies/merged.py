@@ -12,6 +12,7 @@ import numpy as np
 from ecgrepro.closeness.privacy import share_below
 from ecgrepro.closeness.telling import discriminator_scores
 from ecgrepro.results import Result
+from ecgrepro.studies.arms import test_probabilities
 from ecgrepro.studies.augmentation import (
     REAL,
     Arm,
@@ -20,7 +21,7 @@ from ecgrepro.studies.augmentation import (
     patients_of,
     probabilities,
 )
-from ecgrepro.studies.classifiers import real_classifier, test_probabilities
+from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.run import HOSPITALS, MERGED, Run
 
 WITHIN = "trained at home"

@@ -16,8 +16,9 @@ from ecgrepro.closeness.privacy import near_copies
 from ecgrepro.cohort import Cohort
 from ecgrepro.heartrate import rates_and_variability
 from ecgrepro.results import Result
+from ecgrepro.studies.arms import test_probabilities
 from ecgrepro.studies.augmentation import draw, patients_of
-from ecgrepro.studies.classifiers import real_classifier, test_probabilities
+from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.closeness import FLOOR, closeness_results
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.statistics import bootstrap_interval, difference_interval

@@ -6,7 +6,6 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
-from ecgrepro.studies.leakage import check_trained_on
 from ecgrepro.studies.run import Run
 
 
@@ -28,6 +27,17 @@ def trained_generator(run: Run, dataset: str, name: str) -> Generator:
     generator = load_generator(place / "model")
     check_trained_on(generator, parts["train"], dataset)
     return generator
+
+
+def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
+    """Raise unless ``generator`` was fitted to exactly the training records of a data set."""
+    seen = generator.shape.fingerprint
+    if seen != train.fingerprint:
+        raise EcgreproError(
+            f"the generator {generator.name} was fitted to other records (fingerprint "
+            f"{seen[:12]}) than the training folds of {name} ({train.fingerprint[:12]}): it may "
+            "have seen test records; train it on these folds"
+        )
 
 
 def synthetic_pool(run: Run, dataset: str, name: str) -> Cohort:

@@ -5,8 +5,8 @@ import numpy as np
 from ecgrepro.classifier import Classifier
 from ecgrepro.cohort import Cohort
 from ecgrepro.results import Result
+from ecgrepro.studies.arms import test_probabilities
 from ecgrepro.studies.augmentation import arm_results, corrected, differences, patients_of
-from ecgrepro.studies.classifiers import test_probabilities
 from ecgrepro.studies.run import HOSPITALS, Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
