@@ -491,6 +491,16 @@ def test_privacy_is_judged_in_one_mix_of_rhythms():
     assert made == {"SR": 60, "SB": 12} and sets.counts["real train"] == {"SR": 60, "SB": 12}
 
 
+def test_a_memorizer_is_given_away_whatever_its_mix_of_rhythms():
+    """A rare rhythm limits how many records keep the mix, not how many betray their patients."""
+    rng = np.random.default_rng(0)
+    train = cohort(rng.normal(size=(620, 6)), "train", ["SR"] * 600 + ["SB"] * 20)
+    test = cohort(rng.normal(size=(120, 6)), "test", ["SR"] * 100 + ["SB"] * 20)
+    rows = compare(train, test, train, embed=embed, families=["privacy"], by_rhythm=False,
+                   budget=Budget(resamples=10))  # fmt: skip
+    assert values(rows)["membership_auc"].value >= 0.95
+
+
 def test_nothing_is_embedded_for_what_needs_no_embedding(signals):
     rows = compare(*signals["z"].values(), embed=None, families="signal", by_rhythm=False,
                    budget=Budget(resamples=5, dtw=12))  # fmt: skip

@@ -10,6 +10,7 @@ from ecgrepro.errors import EcgreproError
 
 TRAIN, TEST, SYNTHETIC = SETS = ("real train", "real test", "synthetic")
 HELD_OUT, OTHERS = "held-out", "other test"  # halves of the real test records, for privacy
+EVERY = "every synthetic"  # up to as many of each rhythm as there are for training
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ def privacy_draw(
     """All training records, both halves of the test records by patient, and synthetic records.
 
     The halves and the synthetic records have one mix of rhythms, that of the smaller half; of
-    synthetic records as many as that mix allows, at most ``most``, since more of them give a
-    memorizer away more surely. All training records of these rhythms, because a copy may be of any.
+    synthetic records as many as that mix allows, at most ``most``. Beside them `EVERY` synthetic
+    record, since fewer would not give away a memorizer's whole training set. All training records
+    of these rhythms, because a copy may be of any.
     """
     first = _first_half(cohorts[TEST], rng)
     halves = {HELD_OUT: cohorts[TEST].select(first), OTHERS: cohorts[TEST].select(~first)}
@@ -145,6 +147,7 @@ def privacy_draw(
     sets = {
         TRAIN: chosen(cohorts[TRAIN], train, rng),
         SYNTHETIC: chosen(cohorts[SYNTHETIC], made, rng),
+        EVERY: chosen(cohorts[SYNTHETIC], {r: min(there[r], train[r]) for r in mix}, rng),
         **{name: chosen(half, mix, rng) for name, half in halves.items()},
     }
     return drawn(sets, list(mix))

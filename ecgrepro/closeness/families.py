@@ -22,7 +22,16 @@ from ecgrepro.closeness.coverage import (
     subset_radii,
 )
 from ecgrepro.closeness.distance import fit_gaussian, gaussian_distance
-from ecgrepro.closeness.draws import HELD_OUT, OTHERS, SETS, SYNTHETIC, TEST, TRAIN, Draw
+from ecgrepro.closeness.draws import (
+    EVERY,
+    HELD_OUT,
+    OTHERS,
+    SETS,
+    SYNTHETIC,
+    TEST,
+    TRAIN,
+    Draw,
+)
 from ecgrepro.closeness.kernel import (
     kernel_of,
     line_wasserstein,
@@ -286,12 +295,13 @@ class Privacy:
         self.judged = {}
         for name in (SYNTHETIC, OTHERS):
             made = embeddings[name]
+            every = embeddings[EVERY] if name == SYNTHETIC else made
             self.judged[name] = {
                 "to train": nearest_distances(made, train),
                 "authentic": authentic(train, made),
                 "to held-out": nearest_distances(made, held_out),
-                "members": nearest_distances(train, made),
-                "strangers": nearest_distances(held_out, made),
+                "members": nearest_distances(train, every),
+                "strangers": nearest_distances(held_out, every),
             }
 
     def part(self, rows: Rows) -> "Privacy":
