@@ -128,8 +128,9 @@ def test_every_defect_of_real_records_is_seen(real_run):
 
 
 @pytest.mark.slow
-def test_privacy_tells_strangers_from_copies_on_real_records(real_run):
-    rows = privacy_checks(real_run, "chapman")
+@pytest.mark.parametrize("hospital", ["chapman", "ptb-xl"])
+def test_privacy_tells_strangers_from_copies_on_real_records(real_run, hospital):
+    rows = privacy_checks(real_run, hospital)
     values = {(r.arm, r.metric): r for r in rows if r.comparison != FLOOR}
     floors = {(r.arm, r.metric): r for r in rows if r.comparison == FLOOR}
     strangers = values["held-out records", "membership_auc"]
