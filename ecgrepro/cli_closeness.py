@@ -11,6 +11,7 @@ import typer
 
 from ecgrepro.cli_options import Device, read_device, read_folds, spell
 from ecgrepro.errors import EcgreproError
+from ecgrepro.results import write_whole
 
 
 class Scale(StrEnum):
@@ -68,6 +69,7 @@ def closeness(
         "validation": read_folds("--validation", validation),
         "test": read_folds("--test", test),
     }
+    write_whole(out.with_name(f"{out.name}.trial"), "").unlink()  # fails before the work, not after
     device = None if read_device(device) == "auto" else device
     from ecgrepro.closeness import Budget
     from ecgrepro.datasets import load_cohort
@@ -106,7 +108,7 @@ def _made(path: Path, wanted: dict):
         return Cohort.open(path).relabel(wanted["labels"])
     if not path.is_dir():
         raise EcgreproError(f"--synthetic {path}: there is no such folder")
-    return load_cohort(str(path if path.is_absolute() else Path(".") / path), **wanted)
+    return load_cohort(str(path.absolute()), **wanted)
 
 
 def _write(judged, cohorts: dict, out: Path, table: Path, settings: dict) -> None:
@@ -124,8 +126,8 @@ def _write(judged, cohorts: dict, out: Path, table: Path, settings: dict) -> Non
         "device": device_name(),
         **versions(),
     }
-    write_results(table, judged.rows, facts)
     write_report(judged, facts, out)
+    write_results(table, judged.rows, facts)
     print(f"report: {out}\nresults: {table}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,9 +15,9 @@ from matplotlib.figure import Figure
 from ecgrepro import plots_closeness
 from ecgrepro.closeness import FAMILIES, METRICS
 from ecgrepro.cohort import Cohort
-from ecgrepro.errors import EcgreproError
 from ecgrepro.report import markdown_rows
 from ecgrepro.report_closeness import by_rhythm, cut_short, notes, summary
+from ecgrepro.results import write_whole
 from ecgrepro.studies.folder import Judged, accuracy
 
 STYLE = """
@@ -51,14 +50,7 @@ def write_report(judged: Judged, facts: dict, path: Path) -> Path:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body><h1>{title}</h1>{''.join(blocks)}</body></html>\n"
     )
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise EcgreproError(f"cannot write the report to {path}: {error.strerror}") from error
-    return path
+    return write_whole(path, page)
 
 
 def named(cohort: Cohort) -> str:

@@ -6,6 +6,7 @@ it took and when is kept by the executed notebook.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -55,10 +56,23 @@ def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
     """Write rows and provenance as JSON; the file appears complete or not at all."""
     rows = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
     text = json.dumps({"provenance": provenance, "results": rows}, indent=1, sort_keys=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text + "\n")
-    temporary.rename(path)
+    return write_whole(path, text + "\n")
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file that appears complete or not at all; what is there is replaced."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise EcgreproError(
+            f"cannot write {path}: {error.strerror or error}; free some space or name another "
+            "place, then run again"
+        ) from error
     return path
 
 

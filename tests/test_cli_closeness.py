@@ -1,9 +1,11 @@
 """``ecgrepro closeness``: the report, the results beside it, and what is refused."""
 
+import errno
 import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from ecgrepro.classifier import Classifier
 from ecgrepro.classifier_config import ClassifierConfig
 from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.export import export_wfdb
+from ecgrepro.results import write_whole
 from ecgrepro.studies import folder
 
 TINY = ClassifierConfig(widths=(8, 16), updates=20, evaluate_every=10)
@@ -134,6 +137,30 @@ def test_what_cannot_be_judged_is_said_at_once(home, tmp_path, more, said, monke
     with pytest.raises(EcgreproError, match=said):
         judge(home, tmp_path / "r.html", *more)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere/r.html", "a file/r.html"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(home, tmp_path, place, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_text("mine")
+    monkeypatch.setattr(folder, "judge", None)
+    with pytest.raises(EcgreproError, match=r"cannot write .*; free some space or name another"):
+        judge(home, place)
+    assert (tmp_path / "a file").read_text() == "mine"
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(tmp_path, monkeypatch):
+    old = tmp_path / "results.json"
+    old.write_text("old")
+
+    def full(self, *_, **__):
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(EcgreproError, match="results.json: No space left on device; free some"):
+        write_whole(old, "new")
+    assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
 
 
 def test_nothing_is_overwritten_and_records_are_not_judged_by_themselves(home, report, tmp_path):

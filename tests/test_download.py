@@ -394,7 +394,7 @@ def test_no_name_leads_out_of_the_root(name):
         sums = parse_sums(f"{'0' * 64}  {name}", "list")
     except EcgreproError:
         return
-    root = Path("/root/of/data")
+    root = Path("/a/root")
     for accepted in sums:
         assert Path(os.path.normpath(root / accepted)).is_relative_to(root)
 

@@ -164,8 +164,8 @@ class HeartLog:
         return found
 
     def table(self) -> pd.DataFrame | None:
-        """A row a record, its ``set`` first; None if nothing was measured."""
-        if not self.found:
+        """A row a record, its ``set`` first; None unless every set was measured."""
+        if len(self.found) < len(SETS):
             return None
         last = self.found[-len(SETS) :]  # a budget of time measures a record or two before
         return pd.concat(dict(zip(SETS, last, strict=True)), names=["set"]).reset_index("set")
