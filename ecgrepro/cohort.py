@@ -159,6 +159,17 @@ class Cohort:
         digest = hashlib.sha256(f"{self.fingerprint}relabel{labels}".encode()).hexdigest()
         return replace(self, table=table, labels=labels, fingerprint=digest)
 
+    def difference(self, other: Cohort) -> str:
+        """In what the records of two cohorts cannot be put together, with both; empty if they can.
+
+        Of fs, leads, units, label map and shape of a record.
+        """
+        for what in ("fs", "leads", "units", "labels"):
+            if getattr(other, what) != getattr(self, what):
+                return f"{what}: {getattr(self, what)} and {getattr(other, what)}"
+        mine, theirs = self.signals.shape[1:], other.signals.shape[1:]
+        return "" if mine == theirs else f"shape (leads, samples): {mine} and {theirs}"
+
     @staticmethod
     def concat(cohorts: Sequence[Cohort], name: str = "") -> Cohort:
         """Records of several cohorts of the same fs, leads, samples, units and label map."""
@@ -166,16 +177,8 @@ class Cohort:
             raise EcgreproError("nothing to concatenate: the list of cohorts is empty")
         first = cohorts[0]
         for other in cohorts[1:]:
-            for what in ("fs", "leads", "units", "labels"):
-                if getattr(other, what) != getattr(first, what):
-                    raise EcgreproError(
-                        f"cohorts differ in {what}: {getattr(first, what)} and "
-                        f"{getattr(other, what)}"
-                    )
-            if other.signals.shape[1:] != first.signals.shape[1:]:
-                raise EcgreproError(
-                    f"cohorts differ in shape: {first.signals.shape} and {other.signals.shape}"
-                )
+            if difference := first.difference(other):
+                raise EcgreproError(f"cohorts differ in {difference}")
         digest = hashlib.sha256("".join(c.fingerprint for c in cohorts).encode()).hexdigest()
         return replace(
             first,

@@ -217,7 +217,7 @@ def test_bad_cohorts_are_named():
         "differ in leads": cohort(x, "m", leads=("II",)),
         "differ in units": cohort(x, "m", units="mV"),
         "differ in labels": cohort(x, "m", labels="rhythm4"),
-        r"differ in \(leads, samples\)": cohort(x[:, :3], "m"),
+        r"differ in shape \(leads, samples\)": cohort(x[:, :3], "m"),
         "60 synthetic records hold NaN .*m0": cohort(x * np.nan, "m"),
         "constant": cohort(x * 0, "m"),
         "only 0 records per set": cohort(x, "m", "AFIB"),

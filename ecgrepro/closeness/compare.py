@@ -30,7 +30,7 @@ from ecgrepro.closeness.families import (
     lacking_heart,
     lacking_residual,
 )
-from ecgrepro.closeness.halves import Budget, Work, rows_of, without_value
+from ecgrepro.closeness.halves import Budget, Sampling, Work, rows_of, without_value
 from ecgrepro.closeness.physiology import measures
 from ecgrepro.closeness.warping import dtw_distances
 from ecgrepro.cohort import Cohort
@@ -129,8 +129,9 @@ def compare(
             rng = np.random.default_rng([seed, 1 + list(_UNITS).index(name)])
             try:
                 work = make(task, rng)
+                sampling = Sampling(task.budget, len(rhythms), rng, bar)
                 for rhythm in rhythms:
-                    found |= rows_of(work, rhythm, len(rhythms), task.budget, rng, bar)
+                    found |= rows_of(work, rhythm, sampling)
             except EcgreproError as error:
                 if make is _Comparison.embedded or len(units) == 1:
                     raise

@@ -176,17 +176,8 @@ def check_comparable(cohorts: dict[str, Cohort]) -> None:
     for name, cohort in cohorts.items():
         if len(cohort) == 0:
             raise EcgreproError(f"the {name} cohort is empty: there is nothing to compare")
-        for what in ("fs", "leads", "units", "labels"):
-            if getattr(cohort, what) != getattr(first, what):
-                raise EcgreproError(
-                    f"real train and {name} differ in {what}: {getattr(first, what)} and "
-                    f"{getattr(cohort, what)}"
-                )
-        if cohort.signals.shape[1:] != first.signals.shape[1:]:
-            raise EcgreproError(
-                f"real train and {name} differ in (leads, samples): "
-                f"{first.signals.shape[1:]} and {cohort.signals.shape[1:]}"
-            )
+        if difference := first.difference(cohort):
+            raise EcgreproError(f"real train and {name} differ in {difference}")
     train, test = (
         {p for p in zip(c.table["source"], c.table["patient_id"], strict=True) if p[1]}
         for c in (cohorts[TRAIN], cohorts[TEST])

@@ -75,15 +75,20 @@ def without_value(
     }
 
 
+@dataclass
+class Sampling:
+    """How half-samples are taken: each of ``parts`` rhythms has its share of the time."""
+
+    budget: Budget
+    parts: int
+    rng: np.random.Generator
+    bar: tqdm
+
+
 def rows_of(
-    work: Work,
-    rhythm: str | None,
-    parts: int,
-    budget: Budget,
-    rng: np.random.Generator,
-    bar: tqdm,
+    work: Work, rhythm: str | None, sampling: Sampling
 ) -> dict[tuple[str | None, str], list[Result]]:
-    """The rows of one rhythm, one of ``parts``: values of all records, and half-samples."""
+    """The rows of one rhythm, or of all: values of all records, and half-samples."""
     smallest = work.draw.smallest(rhythm)
     lacking = {name: reason for name, reason in work.lacking.items() if reason}
     lacking |= work.overall if rhythm is not None else {}
@@ -95,9 +100,9 @@ def rows_of(
         for name, reason in lacking.items()
     }
     if work.family is None or len(lacking) == len(work.family.metrics):
-        bar.update(budget.resamples)
+        sampling.bar.update(sampling.budget.resamples)
         return found
-    values, reach, note = _measured_with_reach(work, rhythm, parts, budget, rng, bar)
+    values, reach, note = _measured_with_reach(work, rhythm, sampling)
     keys = {"n": smallest, "rhythm": rhythm or ""}
     for i, name in enumerate(work.family.metrics):
         if name in lacking:
@@ -114,12 +119,7 @@ def rows_of(
 
 
 def _measured_with_reach(
-    work: Work,
-    rhythm: str | None,
-    parts: int,
-    budget: Budget,
-    rng: np.random.Generator,
-    bar: tqdm,
+    work: Work, rhythm: str | None, sampling: Sampling
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Values (2, metrics), half the widths of their intervals, and a note if time ran out."""
     rows = work.draw.rows(rhythm)
@@ -129,15 +129,15 @@ def _measured_with_reach(
     for name, at in rows.items():
         place[name][at] = np.arange(len(at)) if part is not work.family else at
     values = part.measure({name: place[name][at] for name, at in rows.items()})
-    halves, began = [], time.perf_counter()
+    budget, halves, began = sampling.budget, [], time.perf_counter()
     for done in range(1, budget.resamples + 1):
-        half = work.draw.half(rng, rhythm)
+        half = work.draw.half(sampling.rng, rhythm)
         halves.append(part.measure({name: place[name][at] for name, at in half.items()}))
-        bar.update()
-        late = budget.seconds and time.perf_counter() - began > budget.seconds / parts
+        sampling.bar.update()
+        late = budget.seconds and time.perf_counter() - began > budget.seconds / sampling.parts
         if late and done >= LEAST_HALVES:
             break
-    bar.update(budget.resamples - done)
+    sampling.bar.update(budget.resamples - done)
     note = f"{done} half-samples for lack of time" if done < budget.resamples else ""
     # Var(half) = (n - h) / h Var(whole), which is 1 for even counts (Shao & Wu 1989).
     share = np.mean([len(half[name]) / (len(at) - len(half[name])) for name, at in rows.items()])
