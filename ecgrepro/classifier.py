@@ -76,7 +76,11 @@ class Classifier:
         self.network: ResNet1d | None = None
 
     def fit(
-        self, train: Cohort, validation: Cohort, initial: Classifier | None = None
+        self,
+        train: Cohort,
+        validation: Cohort,
+        initial: Classifier | None = None,
+        order: Tensor | None = None,
     ) -> Classifier:
         """Train on ``train``, keeping the weights with the best macro-F1 on ``validation``.
 
@@ -87,6 +91,9 @@ class Classifier:
         initial
             A fitted classifier of the same architecture to start from (transfer). Its head is
             drawn anew if its classes are others.
+        order
+            Record indices of every batch, (updates, batch size), for example those of
+            `ecgrepro.batches.draw_fading`; by default one shuffled pass after another.
 
         Raises
         ------
@@ -103,10 +110,15 @@ class Classifier:
         _compare(names[0], {"labels": validation.labels}, names[1], {"labels": train.labels})
         _compare(names[0], _signal_facts(validation), names[1], self.signal)
         self.missing_classes = tuple(code for code, n in train.counts().items() if not n)
+        wanted = (self.config.updates, self.config.batch_size)
+        if order is not None and tuple(order.shape) != wanted:
+            raise EcgreproError(f"order must have shape {wanted}, not {tuple(order.shape)}")
         data = self._on_device(train), self._on_device(validation)
         with own_random_state(self.seed, self.device):
             network = self._start(initial)
-            self.network, self.history = train_network(network, self.config, *data, self.seed)
+            self.network, self.history = train_network(
+                network, self.config, *data, self.seed, order
+            )
         self.updates = self.config.updates
         self.best_update = next(seen["update"] for seen in self.history if "kept" in seen)
         return self

@@ -43,7 +43,7 @@ class ClassifierConfig(BaseModel):
     augment
         What is done to each training batch: ``none``; ``crop``, a random shift in time as in
         the published benchmarks; ``classical``, also gain, noise and lead dropout (see
-        `ecgrepro.resnet`).
+        `ecgrepro.batches`).
     averaging
         Decay of the running average of the weights.
     evaluate_every

@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from ecgrepro.batches import AUGMENTATIONS, draw_batches
 from ecgrepro.classifier_config import ClassifierConfig
 from ecgrepro.errors import EcgreproError
-from ecgrepro.resnet import AUGMENTATIONS, ResNet1d
+from ecgrepro.resnet import ResNet1d
 from ecgrepro.scores import scores
 
 
@@ -30,6 +31,7 @@ def train_network(
     train: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
     seed: int,
+    order: Tensor | None = None,
 ) -> tuple[ResNet1d, list[dict]]:
     """Train ``network`` on its device and return the averaged one with the best validation.
 
@@ -37,6 +39,8 @@ def train_network(
     ----------
     train, validation
         Signals (records, samples, leads) and targets (records,), on the network's device.
+    order
+        Record indices of every batch (updates, batch size); shuffled passes if None.
 
     Returns
     -------
@@ -51,19 +55,20 @@ def train_network(
     signals, targets = train
     device = signals.device
     weights = balanced_weights(targets, network.head.out_features) if config.class_weights else None
-    batches = draw_batches(len(signals), config.updates, config.batch_size, seed).to(device)
+    if order is None:
+        order = draw_batches(len(signals), config.updates, config.batch_size, seed)
     chance = torch.Generator(device).manual_seed(seed)  # of the augmentation
-    change = AUGMENTATIONS[config.augment]
+    batch_of = AUGMENTATIONS[config.augment](signals)
     averaged = AveragedModel(network, multi_avg_fn=_average(config.averaging), use_buffers=True)
     optimizer = _optimizer(network, config)
     schedule = _schedule(optimizer, config)
 
     history, best, losses = [], None, []
-    bar = tqdm(batches, desc="classifier", unit="update", disable=None, leave=False)
+    bar = tqdm(order.to(device), desc="classifier", unit="update", disable=None, leave=False)
     network.train()
     for update, batch in enumerate(bar, 1):
         with mixed_precision(config, device):
-            logits = network(change(signals[batch], chance))
+            logits = network(batch_of(batch, chance))
         # Not cross_entropy's own weighted mean: a weighted record counts alike in any batch.
         loss = F.cross_entropy(
             logits.float(),
@@ -102,14 +107,6 @@ def forward(function: Callable[[Tensor], Tensor], x: Tensor, config: ClassifierC
 def mixed_precision(config: ClassifierConfig, device: torch.device) -> torch.autocast:
     """Autocast to bfloat16, or nothing, as ``config.precision`` says."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
-
-
-def draw_batches(records: int, updates: int, size: int, seed: int) -> Tensor:
-    """Record indices of every batch, (updates, size): one shuffled pass after another."""
-    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same order on any device
-    passes = math.ceil(updates * size / records)
-    order = [torch.randperm(records, generator=generator) for _ in range(passes)]
-    return torch.cat(order)[: updates * size].view(updates, size)
 
 
 def balanced_weights(targets: Tensor, classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A 1-D residual network for 12-lead ECG, and the train-time augmentation of its batches.
+"""A 1-D residual network for 12-lead ECG.
 
 Signals lie in memory as (B, T, C), leads innermost, and pass through 2-D convolutions of height
 one as (B, C, 1, T) in ``channels_last`` order: the same arithmetic as ``Conv1d``, a fifth faster
@@ -96,35 +96,3 @@ class ResNet1d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of signals (B, T, C)."""
         return self.head(self.dropout(self.embed(x)))
-
-
-def crop(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each record of a batch (B, T, C) by up to a tenth of its length; zeros move in."""
-    batch, samples, leads = x.shape
-    reach = samples // 10
-    shift = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=x.device)
-    source = torch.arange(samples, device=x.device) + shift  # (B, T)
-    inside = ((source >= 0) & (source < samples)).unsqueeze(-1)
-    rows = source.clamp(0, samples - 1) + samples * torch.arange(batch, device=x.device)[:, None]
-    return x.reshape(-1, leads)[rows] * inside
-
-
-def classical(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Classical ECG augmentation of a batch (B, T, C), each record with its own draw.
-
-    On top of :func:`crop`: a gain of 0.8-1.25 per lead, white noise of up to a tenth of each
-    lead's standard deviation, and one lead in ten set to zero.
-    """
-    batch, _, leads = x.shape
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=x.device)
-
-    level = 0.1 * uniform(batch, 1, 1) * x.std(1, keepdim=True)
-    gain = 0.8 * (1.25 / 0.8) ** uniform(batch, 1, leads)
-    kept = uniform(batch, 1, leads) >= 0.1
-    noise = torch.randn(x.shape, generator=generator, device=x.device)
-    return (crop(x, generator) * gain + level * noise) * kept
-
-
-AUGMENTATIONS = {"none": lambda x, generator: x, "crop": crop, "classical": classical}

@@ -6,12 +6,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from ecgrepro.batches import classical, crop, draw_batches, draw_fading
 from ecgrepro.classifier import Classifier
 from ecgrepro.classifier_config import ClassifierConfig
-from ecgrepro.classifier_training import balanced_weights, draw_batches
+from ecgrepro.classifier_training import balanced_weights
 from ecgrepro.cohort import LEADS, Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.resnet import ResNet1d, classical, crop
+from ecgrepro.resnet import ResNet1d
 from ecgrepro.rhythms import classes
 from ecgrepro.scores import scores
 
@@ -187,6 +188,22 @@ def test_batches_use_records_equally_often():
     assert batches.shape == (13, 4)
     assert np.bincount(batches.flatten(), minlength=10).tolist().count(5) >= 8
     assert sorted(batches.flatten()[:10].tolist()) == list(range(10))
+
+
+def test_fading_batches_begin_synthetic_and_end_real():
+    synthetic = torch.arange(30) >= 12
+    batches = draw_fading(synthetic, updates=40, size=8, seed=0)
+    share = synthetic[batches].float().mean(1)
+    assert share[0] == 1 and (share.diff() <= 0).all() and (share[30:] == 0).all()
+    assert batches.unique().tolist() == list(range(30))
+    real = np.bincount(batches[~synthetic[batches]], minlength=12)[:12]
+    assert real.max() - real.min() <= 1
+    fitted = Classifier(BRIEF, device="cpu").fit(TRAIN, VALIDATION)
+    order = draw_batches(len(TRAIN), BRIEF.updates, BRIEF.batch_size, seed=0)
+    same = Classifier(BRIEF, device="cpu").fit(TRAIN, VALIDATION, order=order)
+    assert weights(fitted) == weights(same)
+    with pytest.raises(EcgreproError, match="order must have shape"):
+        Classifier(BRIEF, device="cpu").fit(TRAIN, VALIDATION, order=order[1:])
 
 
 def test_fewer_records_than_a_batch():
@@ -386,7 +403,7 @@ class TestNetwork:
 
     def test_crop_moves_records_and_fills_with_zero(self):
         x = torch.arange(1.0, 101).reshape(1, 100, 1).expand(50, 100, 2).contiguous()
-        moved = crop(x, torch.Generator().manual_seed(0))
+        moved = crop(x)(torch.arange(50), torch.Generator().manual_seed(0))
         shifts = set()
         for record in moved:
             value = record[50, 0].item() - 51
@@ -398,8 +415,9 @@ class TestNetwork:
 
     def test_classical_augmentation(self):
         x = torch.randn(400, 200, 12, generator=torch.Generator().manual_seed(1)) * 5
-        y = classical(x, torch.Generator().manual_seed(0))
-        assert torch.equal(y, classical(x, torch.Generator().manual_seed(0)))
+        changed, all_of_them = classical(x), torch.arange(400)
+        y = changed(all_of_them, torch.Generator().manual_seed(0))
+        assert torch.equal(y, changed(all_of_them, torch.Generator().manual_seed(0)))
         gone = (y == 0).all(1).float().mean().item()
         assert gone == pytest.approx(0.1, abs=0.02)
         assert y.abs().mean() == pytest.approx(x.abs().mean().item() * 0.9, rel=0.15)

@@ -40,10 +40,11 @@ def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
         )
 
 
-def synthetic_pool(run: Run, dataset: str, name: str) -> Cohort:
+def synthetic_pool(run: Run, dataset: str, name: str, guidance: float | None = None) -> Cohort:
     """Synthetic records of a generator: of each rhythm enough for the largest ratio of the study.
 
-    Rhythms without a training record are left out.
+    Rhythms without a training record are left out. ``guidance`` other than that of the generator's
+    settings makes a pool of its own.
     """
     settings, pool = _settings(run, name), run.profile.pool
     largest = max(run.profile.augmentation.ratios)
@@ -55,9 +56,10 @@ def synthetic_pool(run: Run, dataset: str, name: str) -> Cohort:
 
     def make(folder):
         generator = trained_generator(run, dataset, name)
-        generator.sample(counts, seed=pool.seed, directory=folder / "cohort")
+        generator.sample(counts, seed=pool.seed, guidance=guidance, directory=folder / "cohort")
 
     made_from = {"generator": name, "settings": settings, "counts": counts, "seed": pool.seed}
+    made_from["guidance"] = guidance
     place = run.artifact(f"pool-{name}", dataset, made_from, f"ecgrepro.generators.{name}", make)
     return Cohort.open(place / "cohort")
 
