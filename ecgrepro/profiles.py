@@ -155,10 +155,27 @@ class Augmentation(_Part):
 
 
 class Transfer(_Part):
-    """Shares of the real training data, and optimizer updates of pre-training."""
+    """Shares of the real training data, and the optimizer updates of pre-training.
+
+    Fine-tuning has what is left of the classifier's updates.
+    """
 
     fractions: Annotated[list[Fraction], Unique] = Field(min_length=1)
     pretrain_updates: Count
+
+
+class Helping(_Part):
+    """The chapter that looks for synthetic records that help.
+
+    Recipes with records of ``generator`` are tried at these shares of the real training records
+    and these scales of ``guidance``, and chosen on validation records with ``seeds``, none of which
+    is one of the profile's: those are for the test records.
+    """
+
+    generator: Literal[LEARNED] = "unet"
+    fractions: Annotated[list[Fraction], Unique] = Field(min_length=1)
+    guidance: Annotated[list[Annotated[float, Field(ge=0, le=20)]], Unique] = [1, 3]
+    seeds: Annotated[list[Seed], Unique] = Field(min_length=1)
 
 
 class Profile(_Part):
@@ -183,6 +200,7 @@ class Profile(_Part):
     closeness: Closeness = Closeness()
     augmentation: Augmentation
     transfer: Transfer
+    helping: Helping
     real: dict = Field(default_factory=dict)
 
     @field_validator("name")
@@ -191,6 +209,18 @@ class Profile(_Part):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             raise ValueError("lower-case letters, digits and hyphens only; it names a folder")
         return name
+
+    @model_validator(mode="after")
+    def _apart(self):
+        if both := set(self.seeds) & set(self.helping.seeds):
+            raise ValueError(
+                f"helping.seeds and seeds share {sorted(both)}: choosing is not testing"
+            )
+        if self.helping.generator not in self.generators:
+            raise ValueError(f"helping.generator {self.helping.generator!r} is not in generators")
+        if self.transfer.pretrain_updates >= self.classifier.updates:
+            raise ValueError("transfer.pretrain_updates leaves none of classifier.updates to tune")
+        return self
 
     @field_validator("real")
     @classmethod

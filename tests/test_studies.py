@@ -10,28 +10,14 @@ from test_cohort import a_cohort
 from ecgrepro import EcgreproError
 from ecgrepro.results import COLUMNS, Result
 from ecgrepro.studies import merged
-from ecgrepro.studies.augmentation import (
-    CONTROLS,
-    REAL,
-    Arm,
-    arm_results,
-    arms,
-    corrected,
-    draw,
-    lacking,
-    oversampled,
-    probabilities,
-)
+from ecgrepro.studies.arms import CONTROLS, REAL, Arm, probabilities
+from ecgrepro.studies.augmentation import arms
 from ecgrepro.studies.claims import CLAIMS, INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, judge
+from ecgrepro.studies.drawing import draw, lacking, oversampled
+from ecgrepro.studies.pretraining import other_hospital, pretrained, share
 from ecgrepro.studies.run import Run
-from ecgrepro.studies.transfer import (
-    ALL_REAL,
-    SCRATCH,
-    other_hospital,
-    pretrained,
-    pretrained_arm,
-    share,
-)
+from ecgrepro.studies.scoring import arm_results, corrected
+from ecgrepro.studies.transfer import ALL_REAL, SCRATCH, pretrained_arm
 
 
 @given(st.dictionaries(st.sampled_from(["SR", "AFIB", "SVT"]), st.integers(0, 9), min_size=1),
@@ -255,10 +241,10 @@ def test_controls_reach_the_classifier(two_hospitals):
 def test_the_upper_control_of_transfer_has_seen_the_other_hospital(two_hospitals):
     assert other_hospital("chapman") == "ptb-xl" and other_hospital("ptb-xl") == "chapman"
     assert pretrained_arm("chapman") == "pre-trained on chapman (real records)"
-    classifier, name = pretrained(two_hospitals, "ptb-xl", "chapman", 0)
-    assert classifier.updates == two_hospitals.profile.transfer.pretrain_updates
+    found = pretrained(two_hospitals, "ptb-xl", "chapman", 0)
+    assert found.classifier.updates == two_hospitals.profile.transfer.pretrain_updates
     made_from = json.loads(
-        (two_hospitals.directory / "artifacts" / name / "made_from.json").read_text()
+        (two_hospitals.directory / "artifacts" / found.name / "made_from.json").read_text()
     )
     assert made_from["pool"] == two_hospitals.splits("chapman")["train"].fingerprint
 

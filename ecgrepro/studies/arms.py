@@ -1,50 +1,178 @@
-"""One arm of a study: a classifier that is trained, selected, and scored on test records."""
+"""One arm of a study: what a classifier is trained on and how, and running it.
+
+Every arm of a study gets the same number of optimizer updates, pre-training included, and the same
+selection on real validation records, and is scored on the same real test records. Per-record
+probabilities are kept, so that arms are compared in pairs.
+"""
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 
+from ecgrepro.batches import draw_fading
 from ecgrepro.classifier import Classifier
+from ecgrepro.classifier_config import ClassifierConfig
 from ecgrepro.cohort import Cohort
+from ecgrepro.studies.drawing import draw, kept_pool, lacking, oversampled
 from ecgrepro.studies.leakage import check_apart
-from ecgrepro.studies.run import Run
+from ecgrepro.studies.pretraining import pretrained, share
+from ecgrepro.studies.run import HOSPITALS, MERGED, Run
+
+REAL = "real only"
+# Arms without synthetic records: what each does to the training of `REAL`, by settings of the
+# classifier, or, for oversampling, to its records.
+CONTROLS = {
+    "no augmentation": {"augment": "none"},
+    "class weights": {"class_weights": True},
+    "oversampling": {},
+}
+OVERSAMPLING = "oversampling"
+GENTLE = 0.1  # of the learning rate, for a fine-tuning that is to forget little
 
 
-def test_probabilities(
-    run: Run,
-    dataset: str,
-    train: Cohort,
-    seed: int,
-    *,
-    start: Classifier | None = None,
-    start_from: str = "",
-    changes: dict | None = None,
-    selected_in: str = "",
-) -> np.ndarray:
-    """Train on ``train``, select on real validation records, predict the real test records.
+@dataclass(frozen=True)
+class Arm:
+    """What a classifier is trained on, and how.
 
-    ``start_from`` says what the weights of ``start`` were made from; ``changes`` are settings of
-    the classifier that differ from the profile's, never its number of updates; ``selected_in``
-    names the data set whose validation records select, by default that of the test records.
-    Returns probabilities of shape (test records, classes). A training record that is a test
-    record, or of a patient of one, raises.
+    Attributes
+    ----------
+    name
+        Unique in its study.
+    control
+        One of `CONTROLS`; then there are no synthetic records.
+    generator, hospital, guidance, keep
+        Whose synthetic records: of a generator of this hospital, by default that of the data set
+        (of both, if merged), at this guidance scale, by default that of its settings; of them all,
+        or only those that `ecgrepro.studies.drawing.kept_pool` keeps.
+    ratio, balanced
+        How many: ``ratio`` for each real training record of the hospital, or, if ``balanced``, of
+        each rhythm as many as it lacks to the commonest.
+    fading
+        Batches begin synthetic and end real, in place of mixing all records.
+    start, gentle
+        A generator whose records pre-train the classifier, or a hospital whose real records do, in
+        a part of the updates; fine-tuning at a tenth of the learning rate, if ``gentle``.
+    """
+
+    name: str
+    generator: str = ""
+    ratio: float = 0.0
+    balanced: bool = False
+    control: str = ""
+    hospital: str = ""
+    guidance: float | None = None
+    keep: str = ""
+    fading: bool = False
+    start: str = ""
+    gentle: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Probabilities of the validation and test records, each (records, classes)."""
+
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def run_arm(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) -> Outcome:
+    """Train, select on real validation records, predict: one arm with one seed.
+
+    ``fraction`` is the share of the real training records that there are. At 0 the classifier is
+    trained on the arm's synthetic records alone; a pre-trained one is not fine-tuned. What was run
+    before is read.
+    """
+    start = pretrained(run, dataset, arm.start, seed, arm.hospital) if arm.start else None
+    if start and not fraction:
+        parts = run.splits(dataset)
+        return Outcome(*(start.classifier.predict_proba(parts[k]) for k in ("validation", "test")))
+    train = training_set(run, dataset, arm, seed, fraction)
+    settings = arm_settings(run, arm)
+    made_from = {"start": start.name if start else "", "fading": arm.fading}
+    before = start.classifier.updates if start else 0
+
+    def fit(selecting: Cohort) -> Classifier:
+        order = None
+        if arm.fading:
+            synthetic = torch.from_numpy((train.table["fold"] == 0).to_numpy())
+            order = draw_fading(synthetic, settings.updates, settings.batch_size, seed)
+        classifier = Classifier(settings, seed=seed)
+        return classifier.fit(train, selecting, start.classifier if start else None, order)
+
+    return scored(run, dataset, train, settings, seed, fit, made_from, before=before)
+
+
+def scored(
+    run: Run, dataset: str, train: Cohort, settings: ClassifierConfig, seed: int, fit,
+    made_from: dict, *, before: int = 0, selected_in: str = "",
+) -> Outcome:  # fmt: skip
+    """The outcome of ``fit``, a function of the validation records, on a data set.
+
+    ``before`` is the number of updates that were made before, in pre-training. ``selected_in``
+    names the data set whose validation records select, by default that of the test records. A
+    training record that is a test record, or of a patient of one, raises.
     """
     parts, selecting = run.splits(dataset), run.splits(selected_in or dataset)["validation"]
-    settings = run.profile.classifier.model_copy(update=changes or {})
 
-    def make(folder):
+    def make(folder: Path) -> None:
         check_apart(train, parts["test"])
-        classifier = Classifier(settings, seed=seed)
-        classifier.fit(train, selecting, initial=start)
-        np.save(folder / "probabilities.npy", classifier.predict_proba(parts["test"]))
-        (folder / "updates.json").write_text(json.dumps(classifier.updates))
+        classifier = fit(selecting)
+        for name in ("validation", "test"):
+            np.save(folder / f"{name}.npy", classifier.predict_proba(parts[name]))
+        (folder / "updates.json").write_text(json.dumps(before + classifier.updates))
 
     made_from = {
         "train": train.fingerprint,
         "classifier": settings.model_dump(),
         "seed": seed,
-        "start": start_from,
         "selection": selecting.fingerprint,
+        **made_from,
     }
     place = run.artifact("arm", dataset, made_from, "ecgrepro.classifier", make)
-    return np.load(place / "probabilities.npy")
+    return Outcome(*(np.load(place / f"{name}.npy") for name in ("validation", "test")))
+
+
+def probabilities(run: Run, dataset: str, arm: Arm, fraction: float = 1.0) -> np.ndarray:
+    """Test probabilities of an arm, shape (seeds, test records, classes)."""
+    return np.stack([run_arm(run, dataset, arm, s, fraction).test for s in run.profile.seeds])
+
+
+def arm_settings(run: Run, arm: Arm) -> ClassifierConfig:
+    """The classifier's settings in an arm: those of the profile but for what the arm changes."""
+    changes = dict(CONTROLS.get(arm.control, {}))
+    if arm.gentle:
+        changes["learning_rate"] = GENTLE * run.profile.classifier.learning_rate
+    if arm.start:
+        left = run.profile.classifier.updates - run.profile.transfer.pretrain_updates
+        changes["updates"] = left
+    return run.profile.classifier.model_copy(update=changes)
+
+
+def training_set(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) -> Cohort:
+    """A share of the real training records, and what the arm adds to them."""
+    train = run.splits(dataset)["train"]
+    real = share(train, fraction, seed) if fraction else None
+    if arm.control == OVERSAMPLING:
+        return oversampled(real, run.profile.seeds[0])
+    if not arm.generator:
+        return real
+    hospitals = HOSPITALS if dataset == MERGED else (arm.hospital or dataset,)
+    name = f"{dataset}, {arm.name}"
+    own = None if dataset == MERGED else real  # merged, each hospital fills its own rhythms
+    added = [_added(run, hospital, arm, own) for hospital in hospitals]
+    return Cohort.concat([real, *added] if real else added, name=name)
+
+
+def _added(run: Run, hospital: str, arm: Arm, real: Cohort | None) -> Cohort:
+    """The synthetic records that an arm adds to ``real``, or to all of a hospital's records."""
+    pool = kept_pool(run, hospital, arm.generator, arm.guidance, arm.keep)
+    everything = run.splits(hospital)["train"].counts()
+    if arm.balanced:
+        return draw(pool, lacking((real.counts() if real else everything), pool.counts()), 1.0)
+    if arm.keep:  # what is left of the pool may be fewer
+        wanted = {code: round(arm.ratio * n) for code, n in everything.items() if n}
+        return draw(pool, {c: min(n, pool.counts()[c]) for c, n in wanted.items()}, 1.0)
+    return draw(pool, everything, arm.ratio)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ecgrepro.profiles import PAPERS_GENERATORS
 from ecgrepro.report import WORDS, number
-from ecgrepro.studies.augmentation import REAL
+from ecgrepro.studies.arms import REAL
 from ecgrepro.studies.run import HOSPITALS, MERGED
 from ecgrepro.studies.transfer import ALL_REAL, pretrained_arm
 

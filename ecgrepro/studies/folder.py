@@ -12,7 +12,8 @@ from ecgrepro.closeness.physiology import HeartLog, measures
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.results import Result
-from ecgrepro.studies.augmentation import draw, patients_of
+from ecgrepro.studies.drawing import draw
+from ecgrepro.studies.scoring import patients_of
 from ecgrepro.studies.statistics import bootstrap_interval
 
 

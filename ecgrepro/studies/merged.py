@@ -9,20 +9,14 @@ and in each hospital alone (`ecgrepro.studies.augmentation`).
 
 import numpy as np
 
+from ecgrepro.classifier import Classifier
 from ecgrepro.closeness.privacy import share_below
 from ecgrepro.closeness.telling import discriminator_scores
 from ecgrepro.results import Result
-from ecgrepro.studies.arms import test_probabilities
-from ecgrepro.studies.augmentation import (
-    REAL,
-    Arm,
-    arm_results,
-    corrected,
-    patients_of,
-    probabilities,
-)
+from ecgrepro.studies.arms import REAL, Arm, probabilities, scored
 from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.run import HOSPITALS, MERGED, Run
+from ecgrepro.studies.scoring import arm_results, corrected, patients_of
 
 WITHIN = "trained at home"
 ACROSS = "trained in the other hospital"
@@ -93,7 +87,12 @@ def crossing_results(run: Run) -> list[Result]:
 
 def _of_another(run: Run, home: str, other: str) -> np.ndarray:
     """Probabilities of the test records at home, trained and selected in the other hospital."""
-    train = run.splits(other)["train"]
-    return np.stack(
-        [test_probabilities(run, home, train, s, selected_in=other) for s in run.profile.seeds]
-    )
+    train, settings = run.splits(other)["train"], run.profile.classifier
+
+    def outcome(seed: int) -> np.ndarray:
+        def fit(selecting):
+            return Classifier(settings, seed=seed).fit(train, selecting)
+
+        return scored(run, home, train, settings, seed, fit, {}, selected_in=other).test
+
+    return np.stack([outcome(seed) for seed in run.profile.seeds])

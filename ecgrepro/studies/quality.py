@@ -16,11 +16,13 @@ from ecgrepro.closeness.privacy import near_copies
 from ecgrepro.cohort import Cohort
 from ecgrepro.heartrate import rates_and_variability
 from ecgrepro.results import Result
-from ecgrepro.studies.arms import test_probabilities
-from ecgrepro.studies.augmentation import draw, patients_of
+from ecgrepro.studies.arms import REAL as TRAINED_ON_REAL
+from ecgrepro.studies.arms import Arm, run_arm
 from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.closeness import FLOOR, closeness_results
+from ecgrepro.studies.drawing import draw
 from ecgrepro.studies.run import Run
+from ecgrepro.studies.scoring import patients_of
 from ecgrepro.studies.statistics import bootstrap_interval, difference_interval
 from ecgrepro.studies.synthesis import synthetic_pool, trained_generator
 
@@ -176,11 +178,12 @@ def usefulness(run: Run, dataset: str, name: str) -> list[Result]:
     records. Beside it the classifiers trained on real records (TRTR), and the ratio of the two,
     whose interval is that of their paired difference.
     """
-    parts, keys = run.splits(dataset), {"dataset": dataset, "generator": name}
-    test, seeds = parts["test"], run.profile.seeds[: run.profile.quality.seeds]
+    test, keys = run.splits(dataset)["test"], {"dataset": dataset, "generator": name}
+    seeds = run.profile.seeds[: run.profile.quality.seeds]
+    only = Arm(f"{name} only", name, ratio=1), 0.0
     synthetic, real = (
-        np.stack([test_probabilities(run, dataset, train, seed) for seed in seeds])
-        for train in (in_real_mix(run, dataset, name), parts["train"])
+        np.stack([run_arm(run, dataset, arm, seed, fraction).test for seed in seeds])
+        for arm, fraction in (only, (Arm(TRAINED_ON_REAL), 1.0))
     )
     settings = {"patients": patients_of(test), "resamples": run.profile.resamples}
     tstr = bootstrap_interval(test.targets, synthetic, "macro_f1", **settings)

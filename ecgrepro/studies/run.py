@@ -36,9 +36,14 @@ class Run:
         ``"simulated"`` or ``"real"``.
     directory
         Where everything goes; by default ``runs/<profile>-<data>`` in the checkout.
+    workers
+        Processes that may run arms at once (`ecgrepro.studies.grid`).
     """
 
-    def __init__(self, profile: str, data: str, directory: str | Path | None = None):
+    def __init__(
+        self, profile: str, data: str, directory: str | Path | None = None, workers: int = 1
+    ):
+        self.source, self.workers = profile, workers
         self.profile: Profile = load_profile(profile, data)
         self.data = data
         self.directory = Path(directory or PROJECT / "runs" / f"{self.profile.name}-{data}")

@@ -18,9 +18,9 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
 from ecgrepro.results import Result
-from ecgrepro.studies.augmentation import draw
 from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.closeness import FLOOR
+from ecgrepro.studies.drawing import draw
 from ecgrepro.studies.quality import agreement, first_of_each
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.synthesis import synthetic_pool, trained_generator

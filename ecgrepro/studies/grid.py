@@ -1,0 +1,114 @@
+"""Running the arms of a study in parallel processes.
+
+An arm is finished work on disk (`ecgrepro.artifacts`), so the processes return nothing: whoever
+asks for an arm afterwards reads it. After a kill what was finished stays, and no arm is run twice,
+not even by two processes at once.
+"""
+
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ecgrepro.studies.arms import Arm, run_arm
+from ecgrepro.studies.classifiers import real_classifier
+from ecgrepro.studies.pretraining import pretrained
+from ecgrepro.studies.run import HOSPITALS, MERGED, Run
+from ecgrepro.studies.synthesis import synthetic_pool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One classifier of a study's grid."""
+
+    dataset: str
+    arm: Arm
+    seed: int
+    fraction: float = 1.0
+
+
+def run_cells(run: Run, cells: Iterable[Cell]) -> None:
+    """Run what is not finished of ``cells``, in as many processes as the run has workers.
+
+    What several cells share comes first, so that no process waits for another: pools and
+    classifiers that filter them, then pre-trained classifiers. With one worker nothing is done
+    here: each arm is run when it is asked for.
+
+    Raises
+    ------
+    EcgreproError
+        The first error of an arm; arms that have not begun are left out then.
+    """
+    cells = list(dict.fromkeys(cells))
+    if run.workers == 1 or not cells:
+        return
+    stages = _pools(cells), _starts(cells), [(run_arm, _arguments(cell)) for cell in cells]
+    context = get_context("spawn")
+    facts = (run.source, run.data, run.directory)
+    count = context.Value("i", 0)
+    with (
+        ProcessPoolExecutor(run.workers, context, _open, (*facts, count)) as team,
+        tqdm(total=sum(map(len, stages)), desc="arms", unit="arm", disable=None) as bar,
+    ):
+        for stage in stages:
+            waiting = [team.submit(_work, function, arguments) for function, arguments in stage]
+            try:
+                for done in as_completed(waiting):
+                    done.result()
+                    bar.update()
+            except BaseException:
+                team.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _arguments(cell: Cell) -> tuple:
+    return cell.dataset, cell.arm, cell.seed, cell.fraction
+
+
+def _pools(cells: list[Cell]) -> list[tuple]:
+    """Synthetic pools and filtering classifiers of the cells, each once."""
+    wanted = {}
+    for cell in cells:
+        arm, own = cell.arm, HOSPITALS if cell.dataset == MERGED else (cell.dataset,)
+        for hospital in (arm.hospital,) if arm.hospital else own:
+            for name in {arm.generator, arm.start} - {"", *HOSPITALS}:
+                wanted[synthetic_pool, (hospital, name, arm.guidance)] = None
+            if arm.keep:
+                wanted[real_classifier, (hospital,)] = None
+    return list(wanted)
+
+
+def _starts(cells: list[Cell]) -> list[tuple]:
+    """Pre-trained classifiers of the cells, each once."""
+    found = {(c.dataset, c.arm.start, c.seed, c.arm.hospital): None for c in cells if c.arm.start}
+    return [(pretrained, arguments) for arguments in found]
+
+
+_run: Run | None = None  # of a worker process
+
+
+def _open(profile: str, data: str, directory: Path, count) -> None:
+    """Open the run in a worker process; with several GPUs each has its own in turn."""
+    global _run
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _run = Run(profile, data, directory)
+    if gpus := torch.cuda.device_count():
+        with count.get_lock():
+            torch.cuda.set_device(count.value % gpus)
+            count.value += 1
+
+
+def _work(function, arguments: tuple) -> None:
+    function(_run, *arguments)
+
+
+def _end_with_parent() -> None:
+    """A killed study must not go on beside the one that continues it."""
+    parent_process().join()
+    os._exit(1)

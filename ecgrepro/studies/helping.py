@@ -1,0 +1,131 @@
+"""Synthetic records that help: many recipes are tried, and one of them is put to the test.
+
+A recipe that is best of many on the records it was chosen by looks better than it is. So all
+recipes are compared on the *validation* records, with seeds of their own; then the best one is run
+again with the seeds of the study, and compared on the *test* records with training on real records
+only and with every control that has the same budget.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ecgrepro.results import Result
+from ecgrepro.scores import scores
+from ecgrepro.studies.arms import REAL, Arm, probabilities, run_arm
+from ecgrepro.studies.grid import Cell, run_cells
+from ecgrepro.studies.recipes import controls, recipes
+from ecgrepro.studies.run import Run
+from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
+
+TRIED = "validation"  # scope of what recipes are chosen by
+CONFIRMED = "test"  # scope of what is claimed
+HELPS, HARMS, OPEN = "helps", "does not help", "not shown"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A share of a hospital's real training records, and what came of it."""
+
+    dataset: str
+    fraction: float
+    best: Arm
+    rows: list[Result]
+
+    @property
+    def verdict(self) -> str:
+        """Whether the chosen recipe beats every arm that it is compared with on macro-F1.
+
+        `HELPS` if all intervals lie above zero and all corrected p-values are at most 0.05;
+        `HARMS` if some interval lies below zero.
+        """
+        gains = [r for r in self.rows if r.metric == "macro_f1" and r.arm == self.best.name]
+        gains = [r for r in gains if r.comparison and r.scope == CONFIRMED]
+        if all(r.low > 0 and r.p_value <= 0.05 for r in gains):
+            return HELPS
+        return HARMS if any(r.high < 0 for r in gains) else OPEN
+
+
+def settings(run: Run, dataset: str) -> list[Setting]:
+    """Every share of the profile's ``helping.fractions``: all recipes tried, the best confirmed."""
+    fractions, seeds = run.profile.helping.fractions, run.profile.helping.seeds
+    run_cells(
+        run,
+        [
+            Cell(dataset, arm, seed, fraction)
+            for fraction in fractions
+            for arm in recipes(run, dataset, fraction)
+            for seed in seeds
+        ],
+    )
+    tried = {fraction: _tried(run, dataset, fraction) for fraction in fractions}
+    best = {fraction: _best(run, dataset, fraction, rows) for fraction, rows in tried.items()}
+    run_cells(
+        run,
+        [
+            cell
+            for fraction in fractions
+            for arm, share in compared(run, fraction, best[fraction])
+            for cell in [Cell(dataset, arm, seed, share) for seed in run.profile.seeds]
+        ],
+    )
+    return [
+        Setting(dataset, f, best[f], [*tried[f], *_confirmed(run, dataset, f, best[f])])
+        for f in fractions
+    ]
+
+
+def compared(run: Run, fraction: float, best: Arm) -> list[tuple[Arm, float]]:
+    """The arms that are run on the test records, each with its share of real ones.
+
+    Without real records the chosen recipe is compared with training on all of them.
+    """
+    if fraction:
+        return [(arm, fraction) for arm in (best, *controls(run, fraction))]
+    return [(best, 0.0), (Arm(REAL), 1.0), *[(arm, 0.0) for arm in controls(run, 0.0)]]
+
+
+def _tried(run: Run, dataset: str, fraction: float) -> list[Result]:
+    """Mean macro-F1 of each recipe on the validation records, over the choosing seeds."""
+    parts, seeds = run.splits(dataset), run.profile.helping.seeds
+    selecting, rows = parts["validation"], []
+    for arm in recipes(run, dataset, fraction):
+        each = [
+            scores(
+                run_arm(run, dataset, arm, seed, fraction).validation,
+                selecting.targets,
+                selecting.classes,
+            )["macro_f1"]
+            for seed in seeds
+        ]
+        rows.append(
+            Result("macro_f1", float(np.mean(each)), n=len(selecting), dataset=dataset,
+                   arm=arm.name, fraction=fraction, scope=TRIED)
+        )  # fmt: skip
+    return rows
+
+
+def _best(run: Run, dataset: str, fraction: float, rows: list[Result]) -> Arm:
+    """The recipe of the highest mean; of equals the first."""
+    chosen = max(rows, key=lambda row: row.value).arm
+    return next(arm for arm in recipes(run, dataset, fraction) if arm.name == chosen)
+
+
+def _confirmed(run: Run, dataset: str, fraction: float, best: Arm) -> list[Result]:
+    """Scores on the test records, and the chosen recipe minus each of the others, corrected."""
+    test, resamples = run.splits(dataset)["test"], run.profile.resamples
+    by_arm = {
+        arm.name: probabilities(run, dataset, arm, share)
+        for arm, share in compared(run, fraction, best)
+    }
+    keys = {"dataset": dataset, "fraction": fraction, "scope": CONFIRMED}
+    rows = arm_results(test, by_arm, "", resamples=resamples, **keys)
+    own, paired = {"patients": patients_of(test), "resamples": resamples}, []
+    for name, stack in by_arm.items():
+        if name != best.name:
+            pair = {name: stack, best.name: by_arm[best.name]}
+            paired += differences(test, pair, name, own, keys)
+    # The family is all that the recipe is compared with: corrected together, then named again.
+    together = corrected([replace(row, comparison="") for row in paired])
+    named = zip(together, paired, strict=True)
+    return rows + [replace(row, comparison=was.comparison) for row, was in named]
