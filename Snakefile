@@ -4,7 +4,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from ecgrepro.notebooks import find_page, pages, source_files
+from ecgrepro.notebooks import GRIDS, find_page, pages, source_files
 from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT, versions
 
@@ -45,7 +45,8 @@ rule page:
         settings=SETTINGS,
         inputs=INPUTS,
         versions=versions(),
-    threads: profile.threads
+    # A page with a grid of arms has all cores, and runs an arm on each of them.
+    threads: lambda wildcards: workflow.cores if PAGES[wildcards.page].section in GRIDS else profile.threads
     shell:
-        "{sys.executable:q} -m ecgrepro page {wildcards.page:q} "
+        "{sys.executable:q} -m ecgrepro page {wildcards.page:q} --threads {threads} "
         "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q}"

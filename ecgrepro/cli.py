@@ -84,11 +84,12 @@ def page_(
     profile: Profile,
     data: Annotated[Data, typer.Option()],
     run_dir: Annotated[Path, typer.Option()],
+    threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Execute one page (a step of the graph)."""
     from ecgrepro.pipeline import page_step
 
-    page_step(name, profile, data.value, run_dir)
+    page_step(name, profile, data.value, run_dir, threads)
 
 
 @app.command(hidden=True)
@@ -97,6 +98,15 @@ def book(run_dir: Annotated[Path, typer.Option()]) -> None:
     from ecgrepro.pipeline import book_step
 
     book_step(run_dir)
+
+
+@app.command(hidden=True)
+def freeze(run_dir: Annotated[Path, typer.Option()]) -> None:
+    """Take over a run's results as those that come with the project, in reference/."""
+    from ecgrepro.studies.reference import freeze as freeze_results
+
+    for path in freeze_results(run_dir):
+        print(path)
 
 
 @app.command(hidden=True)

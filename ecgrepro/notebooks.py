@@ -36,7 +36,9 @@ SECTIONS = {
     "04_augmentation": "Augmentation",
     "05_transfer": "Transfer",
     "06_claims": "The paper's claims",
+    "07_helping": "Synthetic data that helps",
 }
+GRIDS = ("04_augmentation", "05_transfer", "07_helping")  # run arms in as many processes as given
 STATUS = "page-status:"  # how a page's process tells the front end where it is
 
 
@@ -87,7 +89,11 @@ def pages(profile: Profile) -> list[Page]:
     for hospital in HOSPITALS:
         add("05_transfer", hospital, "", made[hospital])
     everything = tuple(page.name for page in found)  # it says on how many results it rests
-    return [*found, Page("06_claims", "all", SECTIONS["06_claims"], {}, everything)]
+    found.append(Page("06_claims", "all", SECTIONS["06_claims"], {}, everything))
+    for hospital in HOSPITALS:
+        needed = (profile.helping.generator, *({"simulator"} & set(generators)))
+        add("07_helping", hospital, "", [f"02_generators/{h}-{g}" for h in made for g in needed])
+    return found
 
 
 def find_page(profile: Profile, name: str) -> Page:
@@ -111,8 +117,10 @@ def source_files(page: Page) -> list[Path]:
     return [notebook, *closure(file for file in files if file)]
 
 
-def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
+def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int = 1) -> Path:
     """Execute a page with papermill; return the executed notebook.
+
+    ``workers``: processes that run the arms of a page in `GRIDS`.
 
     Raises
     ------
@@ -128,6 +136,8 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     failed = run_dir / "failed" / f"{page.name}.ipynb"
     failed.parent.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "data": data, "run_dir": str(run_dir), **page.parameters}
+    if page.section in GRIDS:
+        parameters["workers"] = workers
     threads = str(load_profile(profile, data).threads)
     os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic on a GPU
@@ -218,7 +228,7 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         tags = cell.metadata.get("tags", [])
         kept = {key: cell.metadata[key] for key in ("mystnb",) if key in cell.metadata}
         if "injected-parameters" in tags:
-            cell.source = re.sub(r"^run_dir = .*\n?", "", cell.source, flags=re.M)
+            cell.source = re.sub(r"^(run_dir|workers) = .*\n?", "", cell.source, flags=re.M)
             cell.source = re.sub(r'^profile = "[^"]*/', 'profile = "', cell.source, flags=re.M)
         cell.metadata = nbformat.from_dict({**kept, **({"tags": tags} if tags else {})})
         cells.append(cell)

@@ -244,17 +244,18 @@ def _show(line: str, bar: tqdm, at: dict[str, str], failures: list[str]) -> None
     bar.set_postfix_str("; ".join(f"{name} cell {cell}" for name, cell in at.items()))
 
 
-def page_step(name: str, profile: str, data: str, run_dir: Path) -> None:
+def page_step(name: str, profile: str, data: str, run_dir: Path, threads: int) -> None:
     """One step of the graph: execute a page and say how it went on standard output."""
     from ecgrepro.notebooks import execute
 
-    started = time.perf_counter()
+    settings, started = load_profile(profile, data), time.perf_counter()
     try:
         execute(
-            find_page(load_profile(profile, data), name),
+            find_page(settings, name),
             profile=profile,
             data=data,
             run_dir=run_dir,
+            workers=max(1, threads // settings.threads),
         )
     except EcgreproError as error:
         tell(f"{FAILED} {json.dumps(str(error))}")

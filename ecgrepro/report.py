@@ -11,6 +11,7 @@ from PIL import Image as Picture
 
 FEWEST = 10  # test records of a class below which its numbers are flagged
 FLAG = "†"
+SIGNIFICANT = 0.05  # largest corrected p-value of a difference that is called more than chance
 WORDS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -90,6 +91,13 @@ def picture(figure: Figure, dpi: int = 75, colors: int = 32) -> Image:
 def flagged(rhythm: str, n: int) -> str:
     """The rhythm's code, marked if it has too few test records to say much."""
     return f"{rhythm} {FLAG}" if n < FEWEST else rhythm
+
+
+def marked(row) -> str:
+    """✓ for a difference that lies above zero, also after correction; ✗ for one below it."""
+    if row.low is None or pd.isna(row.low) or (row.p_value or 0) > SIGNIFICANT:
+        return ""
+    return "✓" if row.low > 0 else "✗" if row.high < 0 else ""
 
 
 def data_note(status: str) -> Markdown:

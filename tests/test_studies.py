@@ -131,8 +131,8 @@ def test_resemblance_is_judged_by_intervals_against_the_floor(frechet, coverage,
 
 def gain(low, high, dataset, metric="macro_f1", p=0.01):
     return "04_augmentation", Result(
-        metric, (low + high) / 2, low, high, dataset=dataset, scope=dataset, arm="real + x",
-        comparison=REAL, p_value=p,
+        metric, (low + high) / 2, low, high, dataset=dataset, scope=dataset,
+        arm="real + diffwave x1", comparison=REAL, p_value=p,
     )  # fmt: skip
 
 

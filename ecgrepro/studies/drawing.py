@@ -1,5 +1,7 @@
 """Which records an arm is given: of a pool those that are kept, and as many as it asks for."""
 
+import math
+
 import numpy as np
 
 from ecgrepro.closeness.privacy import authentic
@@ -21,17 +23,27 @@ def kept_pool(
     ``keep``: all records; `CONFIDENT`, those that the classifier of the hospital's real training
     records gives at least `SURE` of their own rhythm; or `AUTHENTIC`, those that lie no nearer to
     a training record than other training records do, in that classifier's embedding. Whoever makes
-    the pool can tell, without a test record.
+    the pool can tell, without a test record. Of each rhythm the best tenth stays in any case.
     """
     pool = synthetic_pool(run, hospital, generator, guidance)
     if not keep:
         return pool
     judge = real_classifier(run, hospital)
     if keep == CONFIDENT:
-        own = judge.predict_proba(pool)[np.arange(len(pool)), pool.targets]
-        return pool.select(own >= SURE)
+        score = judge.predict_proba(pool)[np.arange(len(pool)), pool.targets]
+        return pool.select(best(score, SURE, pool.targets))
     real = judge.embed(run.splits(hospital)["train"])
-    return pool.select(authentic(real, judge.embed(pool)))
+    return pool.select(best(authentic(real, judge.embed(pool)), True, pool.targets))
+
+
+def best(score: np.ndarray, least: float, targets: np.ndarray) -> np.ndarray:
+    """Which records have at least the score ``least``, or are of their class's best tenth."""
+    kept = score >= least
+    for target in np.unique(targets):
+        rows = np.flatnonzero(targets == target)
+        first = rows[np.argsort(-score[rows].astype(float), kind="stable")]
+        kept[first[: math.ceil(len(rows) / 10)]] = True
+    return kept
 
 
 def oversampled(train: Cohort, seed: int) -> Cohort:

@@ -77,8 +77,9 @@ def _pools(cells: list[Cell]) -> list[tuple]:
     for cell in cells:
         arm, own = cell.arm, HOSPITALS if cell.dataset == MERGED else (cell.dataset,)
         for hospital in (arm.hospital,) if arm.hospital else own:
-            for name in {arm.generator, arm.start} - {"", *HOSPITALS}:
-                wanted[synthetic_pool, (hospital, name, arm.guidance)] = None
+            for name in filter(None, (arm.generator, arm.start)):
+                if name not in HOSPITALS:
+                    wanted[synthetic_pool, (hospital, name, arm.guidance)] = None
             if arm.keep:
                 wanted[real_classifier, (hospital,)] = None
     return list(wanted)

@@ -22,7 +22,7 @@ from ecgrepro.results import Result, read_results, write_results
 
 HOSPITALS = ("ptb-xl", "chapman")
 MERGED = "merged"
-NO_EVIDENCE = ("03_closeness_explained", "06_claims")  # sections
+NO_EVIDENCE = ("03_closeness_explained", "06_claims", "07_helping")  # for the claims: sections
 
 
 class Run:

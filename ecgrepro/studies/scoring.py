@@ -1,5 +1,6 @@
 """Scores of arms, and paired differences between them, as results with intervals."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,11 +39,16 @@ def arm_results(
 
 
 def differences(
-    test: Cohort, by_arm: dict[str, np.ndarray], reference: str, settings: dict, keys: dict
+    test: Cohort,
+    by_arm: dict[str, np.ndarray],
+    reference: str,
+    settings: dict,
+    keys: dict,
+    metrics: Sequence[str] = COMPARED,
 ) -> list[Result]:
     """Each arm minus the reference arm, paired; p-values are not corrected yet (`corrected`)."""
     rows = []
-    for metric in COMPARED:
+    for metric in metrics:
         compared = compare_arms(test.targets, by_arm, reference, metric, **settings)
         for arm, (gain, _) in compared.items():
             against = {"arm": arm, "comparison": reference, "p_value": gain.p_value}

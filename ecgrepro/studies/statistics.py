@@ -325,8 +325,7 @@ def _estimate(
     if difference:
         tail = min((pooled <= 0).sum(), (pooled >= 0).sum())
         p_value = min(1.0, 2 * float(tail + 1) / (len(pooled) + 1))
-    else:
-        low, high = np.clip([low, high], 0.0, 1.0)
+    low, high = np.clip([low, high], -1.0 if difference else 0.0, 1.0)
     return Estimate(value, float(low), float(high), seeds, records, patients, p_value)
 
 

@@ -1,0 +1,56 @@
+"""The frozen run: results on real recordings that come with the project, to be compared with."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from ecgrepro.errors import EcgreproError
+from ecgrepro.provenance import PROJECT
+from ecgrepro.results import read_results
+from ecgrepro.studies.run import NO_EVIDENCE
+
+FOLDER = PROJECT / "reference"
+FROZEN = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")  # sections
+SHOWN = ("profile", "data", "commit", "device", "seeds")  # of the provenance
+
+
+def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
+    """Take over a run's results as the frozen ones; what was frozen before is replaced.
+
+    Raises
+    ------
+    EcgreproError
+        If the run is not on real recordings, was made by code that is in no commit, or has no
+        results of a section.
+    """
+    found = [p for name in FROZEN for p in sorted((run_dir / "results" / name).glob("*.json"))]
+    for path in found:
+        facts = json.loads(path.read_text())["provenance"]
+        if facts["data"] not in ("partial real", "full real") or facts["dirty"]:
+            raise EcgreproError(
+                f"{path} is of {facts['data']} recordings, commit {facts['commit'][:12]}"
+                f"{' with changes' if facts['dirty'] else ''}: only a run on real recordings by "
+                "committed code can be frozen"
+            )
+    if missing := [name for name in FROZEN if not any(p.parent.name == name for p in found)]:
+        raise EcgreproError(f"{run_dir} has no results of {', '.join(missing)}: run them first")
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    targets = [folder / path.relative_to(run_dir) for path in found]
+    for path, target in zip(found, targets, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return targets
+
+
+def frozen_results(folder: Path = FOLDER) -> pd.DataFrame:
+    """The frozen results that the claims are judged by, as `ecgrepro.studies.run.Run.results`."""
+    found = read_results(folder / "results")
+    return found[~found["section"].isin(NO_EVIDENCE)]
+
+
+def frozen_facts(folder: Path = FOLDER) -> dict:
+    """Profile, data, commits, device and seeds of the frozen run."""
+    facts = [json.loads(p.read_text())["provenance"] for p in sorted(folder.rglob("*.json"))]
+    return {key: sorted({str(fact[key]) for fact in facts}) for key in SHOWN}
