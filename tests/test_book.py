@@ -29,6 +29,7 @@ SECTIONS = {
     "04_augmentation": ["chapman", "merged", "ptb-xl"],
     "05_transfer": ["chapman", "ptb-xl"],
     "06_claims": ["all"],
+    "07_helping": ["chapman", "ptb-xl"],
 }
 # A PNG of one grey pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -368,7 +369,8 @@ def faults(browser, book: Path, width: int = 1280) -> list[str]:
 
     page.on("console", lambda m: m.type == "error" and note(f"console: {m.text}"))
     page.on("pageerror", lambda error: note(f"script: {error}"))
-    page.on("requestfailed", lambda r: note(f"failed: {r.url}"))
+    # Aborted: the next page was opened before the icon of this one had come.
+    page.on("requestfailed", lambda r: "ABORTED" in r.failure or note(f"failed: {r.url}"))
     page.on("response", lambda r: r.status >= 400 and note(f"{r.status}: {r.url}"))
     with served(book) as url:
         own = (url + "/", "data:", "blob:")

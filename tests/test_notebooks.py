@@ -2,7 +2,7 @@ import nbformat
 import pytest
 
 from ecgrepro import EcgreproError
-from ecgrepro.notebooks import FOLDER, SECTIONS, find_page, pages, source_files
+from ecgrepro.notebooks import FOLDER, GRIDS, SECTIONS, find_page, pages, source_files
 from ecgrepro.profiles import load_profile
 from ecgrepro.provenance import PROJECT
 
@@ -38,7 +38,8 @@ def test_the_parameters_are_those_that_pages_give():
         notebook = nbformat.read(FOLDER / f"{page.section}.ipynb", as_version=4)
         (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
         names = {line.split(" = ")[0] for line in cell.source.splitlines()}
-        assert names == {"profile", "data", "run_dir", *page.parameters}
+        workers = {"workers"} if page.section in GRIDS else set()
+        assert names == {"profile", "data", "run_dir", *workers, *page.parameters}
         assert 'profile = "smoke"' in cell.source
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from ecgrepro import EcgreproError
 from ecgrepro.results import COLUMNS, Result
 from ecgrepro.studies import merged
 from ecgrepro.studies.arms import CONTROLS, REAL, Arm, probabilities
-from ecgrepro.studies.augmentation import arms
+from ecgrepro.studies.augmentation import arms, references
 from ecgrepro.studies.claims import CLAIMS, INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, judge
 from ecgrepro.studies.drawing import draw, lacking, oversampled
 from ecgrepro.studies.pretraining import other_hospital, pretrained, share
@@ -85,6 +86,13 @@ def test_the_arms_of_a_profile(tmp_path):
         run.results()
 
 
+def test_synthetic_arms_are_held_against_what_costs_nothing_and_what_learned_nothing():
+    found = [Arm(REAL), Arm("weights", control="class weights"), Arm("d1", "diffwave", 1.0),
+             Arm("d2", "diffwave", 2.0), Arm("s1", "simulator", 1.0),
+             Arm("sb", "simulator", balanced=True)]  # fmt: skip
+    assert references(found) == {"weights": ["d1", "d2"], "s1": ["d1"]}
+
+
 def test_worked_examples_and_verdicts_are_no_results_of_a_run(monkeypatch, tmp_path):
     run = Run("smoke", "simulated", tmp_path)
     monkeypatch.setattr(Run, "provenance", lambda self: {"profile": "smoke", "data": "full real"})
@@ -134,6 +142,25 @@ def gain(low, high, dataset, metric="macro_f1", p=0.01):
         metric, (low + high) / 2, low, high, dataset=dataset, scope=dataset,
         arm="real + diffwave x1", comparison=REAL, p_value=p,
     )  # fmt: skip
+
+
+def test_claims_are_about_the_papers_generators_alone():
+    """A gain of ours, of the simulator or of a control is none of theirs."""
+    kept = gain(-0.01, 0.01, "chapman")
+    for other in ("real + unet x1", "real + simulator x1", "real, oversampling"):
+        section, row = gain(0.05, 0.1, "chapman")
+        assert verdict("C2", kept, (section, replace(row, arm=other))) == SUPPORTED
+        rows = [gain(0.05, 0.1, "merged", m) for m in ("accuracy", "balanced_accuracy", "macro_f1")]
+        rows = [(s, replace(row, arm=other)) for s, row in rows]
+        assert verdict("C3", *rows) == INCONCLUSIVE
+    good = [("frechet_distance", 1.0), ("coverage", 0.9)]
+    rows = [
+        Result(m, v, v, v, dataset="chapman", generator=g, comparison=c)
+        for m, v in good for g in ("diffwave", "unet") for c in ("", "floor")
+    ]  # fmt: skip
+    rows = [replace(r, low=9, high=9) if r.generator == "unet" and not r.comparison else r
+            for r in rows]  # fmt: skip
+    assert verdict("C1", *(("03_closeness", row) for row in rows)) == SUPPORTED
 
 
 @pytest.mark.parametrize(
