@@ -14,14 +14,13 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.scores import scores
 from ecgrepro.studies import statistics
 from ecgrepro.studies.statistics import (
-    METRICS,
     bootstrap_interval,
-    class_f1,
     compare_arms,
     difference_interval,
     holm,
     seed_interval,
 )
+from ecgrepro.studies.weighted import METRICS, class_f1
 
 CLASSES = ("SR", "SB", "ST", "AFIB")
 STUDIES = 300  # simulated; a share of 5 % is then known to 1.3 points
