@@ -12,7 +12,6 @@ from sklearn import metrics as sk
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.scores import scores
-from ecgrepro.studies import statistics
 from ecgrepro.studies.statistics import (
     bootstrap_interval,
     compare_arms,
@@ -20,7 +19,7 @@ from ecgrepro.studies.statistics import (
     holm,
     seed_interval,
 )
-from ecgrepro.studies.weighted import METRICS, class_f1
+from ecgrepro.studies.weighted import METRICS, accuracy, class_f1
 
 CLASSES = ("SR", "SB", "ST", "AFIB")
 STUDIES = 300  # simulated; a share of 5 % is then known to 1.3 points
@@ -225,7 +224,7 @@ def test_a_difference_has_the_sign_of_the_better_arm_and_p_agrees_with_the_inter
     rng = np.random.default_rng(0)
     records = some_records(rng, n=200)
     worse, better = (arm(rng, records, [g, g + 0.1, g]) for g in (1.0, 2.0))
-    for metric in ("macro_f1", statistics.accuracy):
+    for metric in ("macro_f1", accuracy):
         found = difference_interval(records[0], better, worse, metric)
         assert 0 < found.low < found.value < found.high
         assert found.p_value < 0.05
