@@ -246,7 +246,8 @@ def _estimate(
             shared = np.sqrt(max(0.0, 1 - interaction / max(deviation.var(), 1e-300)))
             deviation = shared * deviation + rng.standard_t(seeds - 1, len(pooled)) * error
     pooled = value + deviation
-    low, high = np.quantile(pooled, [(1 - level) / 2, (1 + level) / 2])
+    # Weibull's quantiles leave out as much as they say, however few resamples there are.
+    low, high = np.quantile(pooled, [(1 - level) / 2, (1 + level) / 2], method="weibull")
     p_value = None
     if difference:
         tail = min((pooled <= 0).sum(), (pooled >= 0).sum())
