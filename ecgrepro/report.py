@@ -93,6 +93,11 @@ def flagged(rhythm: str, n: int) -> str:
     return f"{rhythm} {FLAG}" if n < FEWEST else rhythm
 
 
+def effect(value: float | None) -> str:
+    """An effect size, in standard deviations over seeds: ``+1.4``."""
+    return "–" if value is None or pd.isna(value) else f"{value:+.1f}"
+
+
 def marked(row) -> str:
     """✓ for a difference that lies above zero, also after correction; ✗ for one below it."""
     if row.low is None or pd.isna(row.low) or (row.p_value or 0) > SIGNIFICANT:

@@ -28,7 +28,8 @@ class Result:
     computed from ``n`` records. Keys that do not apply are empty. ``comparison`` says what
     ``value`` is measured against: empty for a plain score, an arm's name for a paired difference,
     ``"floor"`` for real against real. ``p_value`` is that of a difference, corrected by Holm's
-    method over the arms that were compared together. ``note`` says why there is no value, or what
+    method over the arms that were compared together, ``effect`` its size in standard deviations
+    over seeds. ``note`` says why there is no value, or what
     it was made from if that is out of the ordinary.
     """
 
@@ -46,6 +47,7 @@ class Result:
     scope: str = ""
     seed: int | None = None
     p_value: float | None = None
+    effect: float | None = None
     note: str = ""
 
 

@@ -306,3 +306,18 @@ def test_seeds_that_agree_by_chance_do_not_hide_the_choice_of_patients():
     found = bootstrap_interval(targets, runs, "accuracy", resamples=500)
     assert found.value == pytest.approx(50 / 60)
     assert found.high - found.low > 0.08
+
+
+def test_the_effect_is_cohens_for_pairs():
+    """Accuracies of 3, 4 and 5 right of ten against 2, 2 and 2: differences of .1, .2 and .3."""
+    targets = np.zeros(10, int)
+
+    def run(right):
+        return np.eye(2)[(np.arange(10) >= right).astype(int)]
+
+    better = np.stack([run(3), run(4), run(5)])
+    base = np.stack([run(2)] * 3)
+    found = difference_interval(targets, better, base, "accuracy")
+    assert (found.value, found.effect) == (pytest.approx(0.2), pytest.approx(2.0))
+    assert difference_interval(targets, base, base, "accuracy").effect is None
+    assert difference_interval(targets, better[:1], base[:1], "accuracy").effect is None

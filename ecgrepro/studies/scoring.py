@@ -52,6 +52,7 @@ def differences(
         compared = compare_arms(test.targets, by_arm, reference, metric, **settings)
         for arm, (gain, _) in compared.items():
             against = {"arm": arm, "comparison": reference, "p_value": gain.p_value}
+            against["effect"] = gain.effect
             rows.append(
                 Result(metric, gain.value, gain.low, gain.high, len(test), **against, **keys)
             )

@@ -20,8 +20,9 @@ CHUNK = 250  # resamples at once, so that their weights stay in the processor's 
 class Estimate:
     """A value with its interval.
 
-    ``low`` and ``high`` are None where one seed alone cannot give them; ``p_value`` is that of a
-    difference, two-sided.
+    ``low`` and ``high`` are None where one seed alone cannot give them. Of a difference,
+    ``p_value`` is two-sided, and ``effect`` is Cohen's d for pairs: the mean over seeds in units
+    of their standard deviation; None for one seed, or if all seeds agree.
     """
 
     value: float
@@ -31,6 +32,7 @@ class Estimate:
     records: int | None = None
     patients: int | None = None
     p_value: float | None = None
+    effect: float | None = None
 
 
 def bootstrap_interval(
@@ -248,12 +250,14 @@ def _estimate(
     pooled = value + deviation
     # Weibull's quantiles leave out as much as they say, however few resamples there are.
     low, high = np.quantile(pooled, [(1 - level) / 2, (1 + level) / 2], method="weibull")
-    p_value = None
+    p_value = effect = None
     if difference:
+        spread = values.std(ddof=1) if seeds > 1 else 0.0
+        effect = value / float(spread) if spread > 1e-12 else None
         tail = min((pooled <= 0).sum(), (pooled >= 0).sum())
         p_value = min(1.0, 2 * float(tail + 1) / (len(pooled) + 1))
     low, high = np.clip([low, high], -1.0 if difference else 0.0, 1.0)
-    return Estimate(value, float(low), float(high), seeds, records, patients, p_value)
+    return Estimate(value, float(low), float(high), seeds, records, patients, p_value, effect)
 
 
 def _expansion(patients: int, level: float) -> float:
