@@ -6,6 +6,7 @@ probabilities are kept, so that arms are compared in pairs.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,9 +107,17 @@ def run_arm(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) 
 
 
 def scored(
-    run: Run, dataset: str, train: Cohort, settings: ClassifierConfig, seed: int, fit,
-    made_from: dict, *, before: int = 0, selected_in: str = "",
-) -> Outcome:  # fmt: skip
+    run: Run,
+    dataset: str,
+    train: Cohort,
+    settings: ClassifierConfig,
+    seed: int,
+    fit: Callable[[Cohort], Classifier],
+    made_from: dict,
+    *,
+    before: int = 0,
+    selected_in: str = "",
+) -> Outcome:
     """The outcome of ``fit``, a function of the validation records, on a data set.
 
     ``before`` is the number of updates that were made before, in pre-training. ``selected_in``
