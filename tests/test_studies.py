@@ -19,6 +19,7 @@ from ecgrepro.studies.pretraining import other_hospital, pretrained, share
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.scoring import arm_results, corrected
 from ecgrepro.studies.transfer import ALL_REAL, SCRATCH, pretrained_arm
+from ecgrepro.studies.transfer import arms as transfer_arms
 
 
 @given(st.dictionaries(st.sampled_from(["SR", "AFIB", "SVT"]), st.integers(0, 9), min_size=1),
@@ -84,6 +85,23 @@ def test_the_arms_of_a_profile(tmp_path):
         Run("smoke", "fake", tmp_path)
     with pytest.raises(EcgreproError, match="no results in"):
         run.results()
+
+
+@pytest.mark.parametrize("profile", ["lite", "paper"])
+@pytest.mark.parametrize("data", ["simulated", "real"])
+def test_the_large_profiles_hold_every_arm_of_the_study(profile, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("ecgrepro.studies.run._set_threads", lambda threads: None)
+    run = Run(profile, data, tmp_path)
+    generators = ("diffwave", "timediffusion", "timevqvae", "unet", "simulator")
+    kinds = {(arm.generator, arm.ratio, arm.balanced, arm.control) for arm in arms(run)}
+    wanted = {("", 0.0, False, ""), *(("", 0.0, False, control) for control in CONTROLS)}
+    wanted |= {(g, ratio, False, "") for g in generators for ratio in (0.5, 1.0, 2.0)}
+    assert kinds == wanted | {(g, 0.0, True, "") for g in generators}
+    assert run.profile.transfer.fractions == [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
+    for dataset, other in (("ptb-xl", "chapman"), ("chapman", "ptb-xl")):
+        starts = [arm.start for arm in transfer_arms(run, dataset)]
+        assert starts == ["", *generators, other]
+    assert len(run.profile.seeds) >= 5
 
 
 def test_synthetic_arms_are_held_against_what_costs_nothing_and_what_learned_nothing():
