@@ -22,6 +22,11 @@ BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrep
 BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
+def frozen(page):
+    """The results that come with the project: the page of the claims reads them."""
+    return sorted((PROJECT / "reference").rglob("*.json")) if page.startswith("06_") else []
+
+
 rule book:
     input:
         sources=BOOK_SOURCES,
@@ -34,7 +39,7 @@ rule book:
 
 rule page:
     input:
-        sources=lambda wildcards: source_files(PAGES[wildcards.page]),
+        sources=lambda wildcards: source_files(PAGES[wildcards.page]) + frozen(wildcards.page),
         after=lambda wildcards: [RUN / f"results/{name}.json" for name in PAGES[wildcards.page].after],
     output:
         notebook=str(RUN / "notebooks/{page}.ipynb"),

@@ -1,10 +1,12 @@
 """One arm of a study: what a classifier is trained on and how, and running it.
 
 Every arm of a study gets the same number of optimizer updates, pre-training included, and the same
-selection on real validation records, and is scored on the same real test records. Per-record
+selection on real validation records, and is scored on the same real test records; only what is
+pre-trained and not fine-tuned at all has the updates of pre-training alone. Per-record
 probabilities are kept, so that arms are compared in pairs.
 """
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,8 +51,9 @@ class Arm:
         (of both, if merged), at this guidance scale, by default that of its settings; of them all,
         or only those that `ecgrepro.studies.drawing.kept_pool` keeps.
     ratio, balanced
-        How many: ``ratio`` for each real training record of the hospital, or, if ``balanced``, of
-        each rhythm as many as it lacks to the commonest.
+        How many: ``ratio`` for each real training record of the hospital, whatever share of them
+        the classifier is given; or, if ``balanced``, of each rhythm as many as it lacks to the
+        commonest, as far as the pool goes.
     fading
         Batches begin synthetic and end real, in place of mixing all records.
     start, gentle
@@ -138,6 +141,7 @@ def scored(
         "classifier": settings.model_dump(),
         "seed": seed,
         "selection": selecting.fingerprint,
+        "fit": inspect.getsource(fit),
         **made_from,
     }
     place = run.artifact("arm", dataset, made_from, "ecgrepro.classifier", make)

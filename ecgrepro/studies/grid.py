@@ -8,7 +8,7 @@ not even by two processes at once.
 import os
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import Arm, run_arm
 from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.pretraining import pretrained
@@ -43,7 +44,8 @@ def run_cells(run: Run, cells: Iterable[Cell]) -> None:
     Raises
     ------
     EcgreproError
-        The first error of an arm; arms that have not begun are left out then.
+        The first error of an arm, when those that have begun are done; others are left out then. Or
+        a process was ended.
     """
     cells = list(dict.fromkeys(cells))
     if run.workers == 1 or not cells:
@@ -62,8 +64,14 @@ def run_cells(run: Run, cells: Iterable[Cell]) -> None:
                 for done in as_completed(waiting):
                     done.result()
                     bar.update()
-            except BaseException:
-                team.shutdown(wait=False, cancel_futures=True)
+            except BaseException as error:
+                for one in waiting:
+                    one.cancel()
+                if isinstance(error, BrokenExecutor):
+                    raise EcgreproError(
+                        "a process that ran arms was ended, most often for want of memory: run "
+                        "again with fewer --cores; finished arms are kept"
+                    ) from error
                 raise
 
 
@@ -95,13 +103,14 @@ _run: Run | None = None  # of a worker process
 
 
 def _open(profile: str, data: str, directory: Path, count) -> None:
-    """Open the run in a worker process; with several GPUs each has its own in turn."""
+    """Open the run in a worker process; with several GPUs of a kind each has its own in turn."""
     global _run
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _run = Run(profile, data, directory)
-    if gpus := torch.cuda.device_count():
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if alike := [i for i, name in enumerate(names) if name == names[0]]:  # it is part of a result
         with count.get_lock():
-            torch.cuda.set_device(count.value % gpus)
+            torch.cuda.set_device(alike[count.value % len(alike)])
             count.value += 1
 
 

@@ -15,7 +15,7 @@ from ecgrepro.results import Result
 from ecgrepro.scores import scores
 from ecgrepro.studies.arms import REAL, Arm, probabilities, run_arm
 from ecgrepro.studies.grid import Cell, run_cells
-from ecgrepro.studies.recipes import controls, recipes
+from ecgrepro.studies.recipes import controls, recipes, simulated_twin
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 
@@ -38,14 +38,14 @@ class Setting:
     def verdict(self) -> str:
         """Whether the chosen recipe beats every arm that it is compared with on macro-F1.
 
-        `HELPS` if all intervals lie above zero, also after correction; `HARMS` if some interval
-        lies below zero.
+        `HELPS` if all differences lie above zero, also after correction; `HARMS` if one lies below.
         """
         gains = [r for r in self.rows if r.metric == "macro_f1" and r.arm == self.best.name]
         gains = [r for r in gains if r.comparison and r.scope == CONFIRMED]
         if all(r.low > 0 and r.p_value <= SIGNIFICANT for r in gains):
             return HELPS
-        return HARMS if any(r.high < 0 for r in gains) else OPEN
+        worse = any(r.high < 0 and r.p_value <= SIGNIFICANT for r in gains)
+        return HARMS if worse else OPEN
 
 
 def settings(run: Run, dataset: str) -> list[Setting]:
@@ -80,11 +80,16 @@ def settings(run: Run, dataset: str) -> list[Setting]:
 def compared(run: Run, fraction: float, best: Arm) -> list[tuple[Arm, float]]:
     """The arms that are run on the test records, each with its share of real ones.
 
-    Without real records the chosen recipe is compared with training on all of them.
+    Beside the controls, the recipe itself with the simulator's records. Without real records the
+    chosen recipe is compared with training on all of them.
     """
+    beaten = controls(run, fraction)
+    twin = simulated_twin(run, best)
+    if twin and not any(replace(arm, name=twin.name) == twin for arm in beaten):
+        beaten.append(twin)
     if fraction:
-        return [(arm, fraction) for arm in (best, *controls(run, fraction))]
-    return [(best, 0.0), (Arm(ALL_REAL), 1.0), *[(arm, 0.0) for arm in controls(run, 0.0)]]
+        return [(arm, fraction) for arm in (best, *beaten)]
+    return [(best, 0.0), (Arm(ALL_REAL), 1.0), *[(arm, 0.0) for arm in beaten]]
 
 
 def _tried(run: Run, dataset: str, fraction: float) -> list[Result]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ecgrepro.classifier import Classifier
 from ecgrepro.cohort import Cohort
+from ecgrepro.studies.leakage import check_apart
 from ecgrepro.studies.run import HOSPITALS, Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
@@ -60,6 +61,7 @@ def pretrained(run: Run, dataset: str, source: str, seed: int, hospital: str = "
     )
 
     def make(folder):
+        check_apart(pool, run.splits(dataset)["test"])
         rank = pool.table.groupby("rhythm").cumcount(ascending=False)
         size = pool.table.groupby("rhythm")["rhythm"].transform("size")
         held_out = (rank < np.ceil(size / 10)).to_numpy()

@@ -5,6 +5,8 @@ training records of a hospital whatever share of them the classifier is given: a
 question is what a pool is worth to someone who has few records of their own.
 """
 
+from dataclasses import replace
+
 from ecgrepro.studies.arms import CONTROLS, REAL, Arm
 from ecgrepro.studies.drawing import AUTHENTIC, CONFIDENT
 from ecgrepro.studies.pretraining import other_hospital
@@ -46,6 +48,15 @@ def recipes(run: Run, dataset: str, fraction: float) -> list[Arm]:
         for keep in (CONFIDENT, AUTHENTIC)
     ]
     return found + (_with_real(run, dataset, name, most) if fraction else [])
+
+
+def simulated_twin(run: Run, arm: Arm) -> Arm | None:
+    """The same recipe with the records of the simulator, which has learned nothing."""
+    if not _has_simulator(run):
+        return None
+    put = {what: SIMULATOR for what in ("generator", "start") if getattr(arm, what)}
+    name = arm.name.replace(run.profile.helping.generator, SIMULATOR)
+    return replace(arm, name=f"{name} (the same recipe)", guidance=None, keep="", **put)
 
 
 def _with_real(run: Run, dataset: str, name: str, most: float) -> list[Arm]:

@@ -28,11 +28,11 @@ def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
     found = [p for name in FROZEN for p in sorted((run_dir / "results" / name).glob("*.json"))]
     for path in found:
         facts = json.loads(path.read_text())["provenance"]
-        if facts["data"] not in ("partial real", "full real") or facts["dirty"]:
+        if facts["data"] not in ("partial real", "full real") or facts["dirty"] is not False:
+            changed = "" if facts["dirty"] is False else " with changes"
             raise EcgreproError(
-                f"{path} is of {facts['data']} recordings, commit {facts['commit'][:12]}"
-                f"{' with changes' if facts['dirty'] else ''}: only a run on real recordings by "
-                "committed code can be frozen"
+                f"{path} is of {facts['data']} recordings, commit {facts['commit'][:12]}{changed}: "
+                "only a run on real recordings by committed code can be frozen"
             )
     if missing := [name for name in FROZEN if not any(p.parent.name == name for p in found)]:
         raise EcgreproError(f"{run_dir} has no results of {', '.join(missing)}: run them first")

@@ -41,13 +41,14 @@ def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
 
 
 def synthetic_pool(run: Run, dataset: str, name: str, guidance: float | None = None) -> Cohort:
-    """Synthetic records of a generator: of each rhythm enough for the largest ratio of the study.
+    """Synthetic records of a generator: of each rhythm enough for the largest ratio of the study,
+    and for one of each real record.
 
     Rhythms without a training record are left out. ``guidance`` other than that of the generator's
     settings makes a pool of its own.
     """
     settings, pool = _settings(run, name), run.profile.pool
-    largest = max(run.profile.augmentation.ratios)
+    largest = max(1, *run.profile.augmentation.ratios)
     counts = {
         rhythm: max(pool.minimum, math.ceil(largest * count))
         for rhythm, count in run.splits(dataset)["train"].counts().items()
