@@ -57,6 +57,33 @@ def test_an_error_in_a_process_is_the_error(tmp_path):
         run_cells(run, [Cell("chapman", Arm("x", "unheard", 1.0), 0)])
 
 
+def stumble(run, dataset, arm, seed, fraction):
+    """Stands for an arm: the first fails, each of the others leaves a mark."""
+    if seed == 0:
+        raise EcgreproError("the first has failed")
+    time.sleep(0.2)
+    (run.directory / f"mark-{seed}").touch()
+
+
+def end_at_once(run, dataset, arm, seed, fraction):
+    os._exit(1)
+
+
+def test_after_an_error_nothing_new_begins_and_nothing_goes_on(tmp_path, monkeypatch):
+    run = Run("smoke", "simulated", tmp_path, workers=2)
+    cells = [Cell("chapman", Arm(REAL), seed) for seed in range(60)]
+    monkeypatch.setattr(grid, "run_arm", stumble)
+    with pytest.raises(EcgreproError, match="the first has failed"):
+        run_cells(run, cells)
+    marks = len(list(tmp_path.glob("mark-*")))
+    assert marks < 30
+    time.sleep(1)
+    assert len(list(tmp_path.glob("mark-*"))) == marks
+    monkeypatch.setattr(grid, "run_arm", end_at_once)
+    with pytest.raises(EcgreproError, match="was ended, most often for want of memory"):
+        run_cells(run, cells)
+
+
 def test_what_arms_share_comes_first():
     cells = [
         Cell("merged", Arm("a", "unet", 1.0), 0),

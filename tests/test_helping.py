@@ -1,22 +1,43 @@
 """Recipes are chosen on validation records and confirmed on test records with other seeds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgrepro import EcgreproError
+from ecgrepro import Cohort, EcgreproError
 from ecgrepro.profiles import load_profile
 from ecgrepro.results import Result
 from ecgrepro.studies import helping
-from ecgrepro.studies.arms import CONTROLS, REAL, Arm, Outcome
-from ecgrepro.studies.drawing import best
-from ecgrepro.studies.helping import CONFIRMED, HARMS, HELPS, OPEN, TRIED, Setting, settings
-from ecgrepro.studies.recipes import controls, recipes
+from ecgrepro.studies.arms import (
+    CONTROLS,
+    REAL,
+    Arm,
+    Outcome,
+    arm_settings,
+    run_arm,
+    training_set,
+)
+from ecgrepro.studies.classifiers import real_classifier
+from ecgrepro.studies.drawing import CONFIDENT, best, kept_pool
+from ecgrepro.studies.helping import (
+    CONFIRMED,
+    HARMS,
+    HELPS,
+    OPEN,
+    TRIED,
+    Setting,
+    compared,
+    settings,
+)
+from ecgrepro.studies.pretraining import pretrained, share
+from ecgrepro.studies.recipes import controls, recipes, simulated_twin
 from ecgrepro.studies.reference import freeze, frozen_facts, frozen_results
 from ecgrepro.studies.run import Run
+from ecgrepro.studies.synthesis import synthetic_pool
 
 
 def test_what_is_tried_and_what_it_has_to_beat(tmp_path):
@@ -58,7 +79,91 @@ def test_a_recipe_helps_only_if_it_beats_every_control():
     assert gains((0.01, 0.1, 0.01), (0.02, 0.1, 0.04)) == HELPS
     assert gains((0.01, 0.1, 0.01), (0.02, 0.1, 0.06)) == OPEN
     assert gains((0.01, 0.1, 0.01), (-0.02, 0.1, 0.5)) == OPEN
+    assert gains((0.01, 0.1, 0.01), (-0.2, -0.1, 0.06)) == OPEN
     assert gains((0.01, 0.1, 0.01), (-0.2, -0.1, 0.01)) == HARMS
+
+
+def test_the_same_recipe_with_the_simulators_records_is_a_control(tmp_path):
+    run = Run("smoke", "simulated", tmp_path)
+    beaten = [replace(arm, name="") for arm in controls(run, 0.25)]
+    for arm in recipes(run, "chapman", 0.25):
+        twin = simulated_twin(run, arm)
+        assert "unet" not in f"{twin.name} {twin.generator} {twin.start}"
+        kept = ("ratio", "balanced", "hospital", "fading", "gentle")
+        assert all(getattr(twin, what) == getattr(arm, what) for what in kept)
+        share = [a for a, _ in compared(run, 0.25, arm)]
+        assert share[0] == arm and (twin in share) == (replace(twin, name="") not in beaten)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory) -> Run:
+    """A run whose pools are the simulator's: nothing has to be trained."""
+    return Run("smoke", "simulated", tmp_path_factory.mktemp("run"))
+
+
+def added(run: Run, dataset: str, arm: Arm, fraction: float = 0.25) -> tuple[Cohort, Cohort]:
+    """The real and the synthetic records of an arm's training set."""
+    train = training_set(run, dataset, arm, 0, fraction)
+    synthetic = (train.table["fold"] == 0).to_numpy()
+    return train.select(~synthetic), train.select(synthetic)
+
+
+def test_what_a_recipe_adds_to_the_share(simulated):
+    full = simulated.splits("chapman")["train"]
+    few = share(full, 0.25, 0)
+    real, synthetic = added(simulated, "chapman", Arm("x1", "simulator", 1.0))
+    assert list(real.table["record_id"]) == list(few.table["record_id"])
+    assert synthetic.counts() == full.counts()
+    real, synthetic = added(simulated, "chapman", Arm("rare", "simulator", balanced=True))
+    most = max(few.counts().values())
+    pool = synthetic_pool(simulated, "chapman", "simulator").counts()
+    assert synthetic.counts() == {
+        code: min(most - n, pool[code]) if n else 0 for code, n in few.counts().items()
+    }
+    real, none = added(simulated, "chapman", Arm("tuned", start="simulator"))
+    assert len(real) == len(few) and not len(none)
+    none, synthetic = added(simulated, "chapman", Arm("alone", "simulator", 1.0), fraction=0.0)
+    assert not len(none) and synthetic.counts() == full.counts()
+
+
+def test_whose_records_they_are_and_which_are_kept(simulated, monkeypatch):
+    other = Arm("other", "simulator", balanced=True, hospital="ptb-xl")
+    _, synthetic = added(simulated, "chapman", other)
+    assert set(synthetic.table["source"]) == {"ptb-xl"}
+    _, mine = added(simulated, "chapman", replace(other, hospital=""))
+    assert set(mine.table["source"]) == {"chapman"}
+    pool = synthetic_pool(simulated, "chapman", "simulator")
+    judge = real_classifier(simulated, "chapman")
+    sure = judge.predict_proba(pool)[np.arange(len(pool)), pool.targets]
+    monkeypatch.setattr("ecgrepro.studies.drawing.SURE", float(np.median(sure)))
+    kept = kept_pool(simulated, "chapman", "simulator", keep=CONFIDENT)
+    assert 0 < len(kept) < len(pool) and set(kept.counts()) == set(pool.counts())
+    own = judge.predict_proba(kept)[np.arange(len(kept)), kept.targets]
+    left = set(pool.table["record_id"]) - set(kept.table["record_id"])
+    assert own.mean() > sure[pool.table["record_id"].isin(left)].mean()
+
+
+def test_how_a_recipe_trains(simulated):
+    config = simulated.profile.classifier
+    gentle = arm_settings(simulated, Arm("g", start="simulator", gentle=True))
+    assert gentle.learning_rate == pytest.approx(config.learning_rate / 10)
+    before = simulated.profile.transfer.pretrain_updates
+    assert gentle.updates + before == config.updates
+    mixed, fading = (
+        run_arm(simulated, "chapman", Arm("f", "simulator", 1.0, fading=f), 0, 0.25)
+        for f in (False, True)
+    )
+    assert not np.array_equal(mixed.test, fading.test)
+
+
+def test_pretraining_on_a_copy_of_a_test_record_is_refused(tmp_path, monkeypatch):
+    run = Run("smoke", "simulated", tmp_path)
+    test = run.splits("chapman")["test"]
+    table = test.table.assign(patient_id="", fold=0, origin="simulator")
+    copies = replace(test, table=table, fingerprint="copies")
+    monkeypatch.setattr("ecgrepro.studies.pretraining.synthetic_pool", lambda *_: copies)
+    with pytest.raises(EcgreproError, match="is the test record"):
+        pretrained(run, "chapman", "simulator", 0)
 
 
 def test_the_best_on_validation_is_confirmed_on_test_with_other_seeds(tmp_path, monkeypatch):
@@ -84,7 +189,8 @@ def test_the_best_on_validation_is_confirmed_on_test_with_other_seeds(tmp_path, 
     assert {seed for name, seed in asked if name == "pre-trained on unet"} == {10}
     assert {seed for name, seed in asked if name == low.best.name} == {10, 0, 1}
     paired = [row for row in low.rows if row.comparison and row.metric == "macro_f1"]
-    assert {row.comparison for row in paired} == {arm.name for arm in controls(run, 0.25)}
+    twin = "real + simulator x1, fading out (the same recipe)"
+    assert {row.comparison for row in paired} == {twin, *[a.name for a in controls(run, 0.25)]}
     assert all(row.value == 0 and row.p_value == 1 for row in paired)
 
 
