@@ -216,8 +216,6 @@ class Profile(_Part):
             raise ValueError(
                 f"helping.seeds and seeds share {sorted(both)}: choosing is not testing"
             )
-        if self.helping.generator not in self.generators:
-            raise ValueError(f"helping.generator {self.helping.generator!r} is not in generators")
         if self.transfer.pretrain_updates >= self.classifier.updates:
             raise ValueError("transfer.pretrain_updates leaves none of classifier.updates to tune")
         return self
@@ -297,6 +295,9 @@ def _checked(content: dict, where: str) -> Profile:
             here = f"{where} generators.{name},"
             raise EcgreproError(explain(error, here, SETTINGS[name])) from error
         wrong += _oddities(settings, used, f"generators.{name}")
+    if profile.helping.generator not in profile.generators:
+        known = ", ".join(profile.generators)
+        wrong.append(f"  helping.generator: {profile.helping.generator!r} is none of {known}")
     if wrong:
         raise EcgreproError(f"{where} cannot be used:\n" + "\n".join(wrong))
     return profile

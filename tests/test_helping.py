@@ -200,7 +200,7 @@ def test_choosing_seeds_are_no_testing_seeds(tmp_path):
     for change, message in (
         ({"helping": {**content["helping"], "seeds": [0]}}, "choosing is not testing"),
         ({"helping": {**content["helping"], "generator": "diffwave"}, "generators": {"unet": {}}},
-         "is not in generators"),
+         "'diffwave' is none of unet"),
         ({"transfer": {**content["transfer"], "pretrain_updates": 30}}, "leaves none of"),
     ):  # fmt: skip
         path = tmp_path / "wrong.yaml"

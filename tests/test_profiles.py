@@ -82,10 +82,10 @@ def test_a_wrong_key_is_named_with_what_is_allowed(tmp_path, smoke, change, said
 
 
 def test_what_differs_on_real_recordings_is_merged(tmp_path, smoke):
-    path = write(tmp_path, {**smoke, "real": {"labels": "rhythm4", "classifier": {"updates": 7}}})
+    path = write(tmp_path, {**smoke, "real": {"labels": "rhythm4", "classifier": {"updates": 27}}})
     plain, real = load_profile(path), load_profile(path, "real")
     assert (plain.labels, real.labels) == ("rhythm7", "rhythm4")
-    assert real.classifier.updates == 7 and real.classifier.widths == plain.classifier.widths
+    assert real.classifier.updates == 27 and real.classifier.widths == plain.classifier.widths
     assert plain.classifier.updates == smoke["classifier"]["updates"]
     with pytest.raises(EcgreproError, match="unknown data 'fake'"):
         load_profile(path, "fake")
