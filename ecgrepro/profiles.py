@@ -167,12 +167,12 @@ class Transfer(_Part):
 class Helping(_Part):
     """The chapter that looks for synthetic records that help.
 
-    Recipes with records of ``generator`` are tried at these shares of the real training records
+    Recipes with records of ``generator`` (see `Profile.helper`) are tried at these shares of the real training records
     and these scales of ``guidance``, and chosen on validation records with ``seeds``, none of which
     is one of the profile's: those are for the test records.
     """
 
-    generator: Literal[LEARNED] = "unet"
+    generator: Literal[LEARNED] | None = None
     fractions: Annotated[list[Fraction], Unique] = Field(min_length=1)
     guidance: Annotated[list[Annotated[float, Field(ge=0, le=20)]], Unique] = [1, 3]
     seeds: Annotated[list[Seed], Unique] = Field(min_length=1)
@@ -202,6 +202,12 @@ class Profile(_Part):
     transfer: Transfer
     helping: Helping
     real: dict = Field(default_factory=dict)
+
+    @property
+    def helper(self) -> str | None:
+        """Whose records are to help: the one named, or the last learned generator, if any."""
+        learned = [name for name in LEARNED if name in self.generators]
+        return self.helping.generator or next(reversed(learned), None)
 
     @field_validator("name")
     @classmethod
@@ -295,9 +301,8 @@ def _checked(content: dict, where: str) -> Profile:
             here = f"{where} generators.{name},"
             raise EcgreproError(explain(error, here, SETTINGS[name])) from error
         wrong += _oddities(settings, used, f"generators.{name}")
-    if profile.helping.generator not in profile.generators:
-        known = ", ".join(profile.generators)
-        wrong.append(f"  helping.generator: {profile.helping.generator!r} is none of {known}")
+    if (named := profile.helping.generator) not in (None, *profile.generators):
+        wrong.append(f"  helping.generator: {named!r} is none of {', '.join(profile.generators)}")
     if wrong:
         raise EcgreproError(f"{where} cannot be used:\n" + "\n".join(wrong))
     return profile

@@ -31,11 +31,11 @@ def controls(run: Run, fraction: float) -> list[Arm]:
 
 
 def recipes(run: Run, dataset: str, fraction: float) -> list[Arm]:
-    """Everything that is tried with the records of the profile's ``helping.generator``.
+    """Everything that is tried with the records of the profile's ``helper``.
 
     At share 0 the classifier is trained on synthetic records alone.
     """
-    name, settings = run.profile.helping.generator, run.profile.helping
+    name, settings = run.profile.helper, run.profile.helping
     most = max(run.profile.augmentation.ratios)
     added = "real + " if fraction else ""
     found = [Arm(f"{added}{name} x{r:g}", name, r) for r in run.profile.augmentation.ratios]
@@ -55,7 +55,7 @@ def simulated_twin(run: Run, arm: Arm) -> Arm | None:
     if not _has_simulator(run):
         return None
     put = {what: SIMULATOR for what in ("generator", "start") if getattr(arm, what)}
-    name = arm.name.replace(run.profile.helping.generator, SIMULATOR)
+    name = arm.name.replace(run.profile.helper, SIMULATOR)
     return replace(arm, name=f"{name} (the same recipe)", guidance=None, keep="", **put)
 
 
