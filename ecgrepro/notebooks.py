@@ -90,7 +90,7 @@ def pages(profile: Profile) -> list[Page]:
         add("05_transfer", hospital, "", made[hospital])
     everything = tuple(page.name for page in found)  # it says on how many results it rests
     found.append(Page("06_claims", "all", SECTIONS["06_claims"], {}, everything))
-    for hospital in HOSPITALS if profile.helper else ():
+    for hospital in HOSPITALS:
         needed = (profile.helper, *({"simulator"} & set(generators)))
         add("07_helping", hospital, "", [f"02_generators/{h}-{g}" for h in made for g in needed])
     return found

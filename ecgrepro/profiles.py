@@ -167,9 +167,9 @@ class Transfer(_Part):
 class Helping(_Part):
     """The chapter that looks for synthetic records that help.
 
-    Recipes with records of ``generator`` (see `Profile.helper`) are tried at these shares of the real training records
-    and these scales of ``guidance``, and chosen on validation records with ``seeds``, none of which
-    is one of the profile's: those are for the test records.
+    Recipes with records of ``generator`` (see `Profile.helper`) are tried at these shares of the
+    real training records and these scales of ``guidance``, and chosen on validation records with
+    ``seeds``, none of which is one of the profile's: those are for the test records.
     """
 
     generator: Literal[LEARNED] | None = None
@@ -204,10 +204,9 @@ class Profile(_Part):
     real: dict = Field(default_factory=dict)
 
     @property
-    def helper(self) -> str | None:
-        """Whose records are to help: the one named, or the last learned generator, if any."""
-        learned = [name for name in LEARNED if name in self.generators]
-        return self.helping.generator or next(reversed(learned), None)
+    def helper(self) -> str:
+        """Whose records are to help: the one named, or the last of `LEARNED` that there is."""
+        return self.helping.generator or [g for g in LEARNED if g in self.generators][-1]
 
     @field_validator("name")
     @classmethod
@@ -222,6 +221,8 @@ class Profile(_Part):
             raise ValueError(
                 f"helping.seeds and seeds share {sorted(both)}: choosing is not testing"
             )
+        if not set(LEARNED) & set(self.generators):
+            raise ValueError(f"generators holds none that learns: {', '.join(LEARNED)}")
         if self.transfer.pretrain_updates >= self.classifier.updates:
             raise ValueError("transfer.pretrain_updates leaves none of classifier.updates to tune")
         return self
