@@ -50,7 +50,7 @@ def write(tmp_path, content):
         ({"description": None}, "description"),
         ({"name": "../mine"}, r"name: .*hyphens only.*given: '../mine'"),
         ({"generators": {"unet": {"widths": [0]}}}, "unet, .*:\n  widths.0: .*given: 0"),
-        ({"generators": {"unet": {}, "simulator": {"steps": 3}}}, "simulator, .*:\n  steps: unknown key"),
+        ({"generators": {"unet": {}, "simulator": {"x": 3}}}, "simulator, .*:\n  x: unknown key"),
         ({"generators": {"timevqvae": {"prior": {"x": 1}}}}, "prior.x: unknown key; allowed: st"),
         ({"quality": {"record": 20}}, "quality.record: unknown key; allowed: per_class, records"),
         ({"quality": {"records": 9}}, "quality.records: .*10 .given: 9"),
