@@ -23,8 +23,9 @@ BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() a
 
 
 def frozen(page):
-    """The results that come with the project: the page of the claims reads them."""
-    return sorted((PROJECT / "reference").rglob("*.json")) if page.startswith("06_") else []
+    """The results that come with the project, for the pages that show them."""
+    shown = page.startswith(("06_", "07_"))
+    return sorted((PROJECT / "reference").rglob("*.json")) if shown else []
 
 
 rule book:

@@ -35,7 +35,7 @@ from ecgrepro.studies.helping import (
 )
 from ecgrepro.studies.pretraining import pretrained, share
 from ecgrepro.studies.recipes import controls, recipes, simulated_twin
-from ecgrepro.studies.reference import freeze, frozen_facts, frozen_results
+from ecgrepro.studies.reference import freeze, frozen_facts, frozen_gains, frozen_results
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
@@ -236,4 +236,5 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path):
     assert len(freeze(tmp_path / "run", tmp_path / "reference")) == 4
     found = frozen_results(tmp_path / "reference")
     assert list(found["section"]) == list(sections[:-1])  # what helps is no evidence for a claim
+    assert frozen_gains("chapman", tmp_path / "reference").empty
     assert frozen_facts(tmp_path / "reference")["seeds"] == ["[0, 1]"]

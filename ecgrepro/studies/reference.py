@@ -8,6 +8,7 @@ import pandas as pd
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.provenance import PROJECT
+from ecgrepro.report import effect, marked, number
 from ecgrepro.results import read_results
 from ecgrepro.studies.run import NO_EVIDENCE
 
@@ -48,6 +49,28 @@ def frozen_results(folder: Path = FOLDER) -> pd.DataFrame:
     """The frozen results that the claims are judged by, as `ecgrepro.studies.run.Run.results`."""
     found = read_results(folder / "results")
     return found[~found["section"].isin(NO_EVIDENCE)]
+
+
+def frozen_gains(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
+    """What the frozen run's chosen recipes gained on a data set: macro-F1 minus that of controls.
+
+    Columns: share of the real records, recipe, minus, difference, d, p; empty if there is nothing.
+    """
+    found = read_results(folder / "results")
+    found = found[(found["section"] == "07_helping") & (found["dataset"] == dataset)]
+    found = found[(found["metric"] == "macro_f1") & (found["comparison"] != "")]
+    lines = [
+        {
+            "share": f"{row.fraction:.0%}",
+            "chosen recipe": row.arm,
+            "minus": row.comparison,
+            "difference of macro-F1": f"{number(row.value, row.low, row.high)} {marked(row)}",
+            "d": effect(row.effect),
+            "p": f"{row.p_value:.3f}",
+        }
+        for row in found.itertuples()
+    ]
+    return pd.DataFrame(lines)
 
 
 def frozen_facts(folder: Path = FOLDER) -> dict:
