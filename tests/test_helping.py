@@ -1,6 +1,8 @@
 """Recipes are chosen on validation records and confirmed on test records with other seeds."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -212,7 +214,11 @@ def test_choosing_seeds_are_no_testing_seeds(tmp_path):
             load_profile(path)
 
 
-def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path):
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monkeypatch):
     facts = {"profile": "p", "data": "partial real", "commit": "c" * 40, "dirty": False,
              "device": "cpu", "seeds": [0, 1]}  # fmt: skip
     sections = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")
@@ -233,7 +239,16 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path):
         with pytest.raises(EcgreproError, match="only a run on real recordings by committed code"):
             freeze(tmp_path / "run", tmp_path / "reference")
     write("07_helping")
-    assert len(freeze(tmp_path / "run", tmp_path / "reference")) == 4
+    frozen = freeze(tmp_path / "run", tmp_path / "reference")
+    assert len(frozen) == 4 and all(path.is_file() for path in frozen)
+    with monkeypatch.context() as patch:  # what was frozen before outlives a full disk
+        patch.setattr("shutil.copyfile", full_disk)
+        with pytest.raises(EcgreproError, match="No space left on device; free some space"):
+            freeze(tmp_path / "run", tmp_path / "reference")
+    assert all(path.is_file() for path in frozen)
+    (tmp_path / "run" / "results" / "04_augmentation" / "chapman.json").write_text("[1]")
+    with pytest.raises(EcgreproError, match="chapman.json is no results file .* run its page"):
+        freeze(tmp_path / "run", tmp_path / "reference")
     found = frozen_results(tmp_path / "reference")
     assert list(found["section"]) == list(sections[:-1])  # what helps is no evidence for a claim
     assert frozen_gains("chapman", tmp_path / "reference").empty

@@ -28,7 +28,7 @@ def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
     """
     found = [p for name in FROZEN for p in sorted((run_dir / "results" / name).glob("*.json"))]
     for path in found:
-        facts = json.loads(path.read_text())["provenance"]
+        facts = _provenance(path)
         if facts["data"] not in ("partial real", "full real") or facts["dirty"] is not False:
             changed = "" if facts["dirty"] is False else " with changes"
             raise EcgreproError(
@@ -37,12 +37,27 @@ def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
             )
     if missing := [name for name in FROZEN if not any(p.parent.name == name for p in found)]:
         raise EcgreproError(f"{run_dir} has no results of {', '.join(missing)}: run them first")
-    shutil.rmtree(folder / "results", ignore_errors=True)
-    targets = [folder / path.relative_to(run_dir) for path in found]
-    for path, target in zip(found, targets, strict=True):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    return targets
+    results, partial = folder / "results", folder / "results.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        for path in found:
+            target = partial / path.relative_to(run_dir / "results")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        shutil.rmtree(results, ignore_errors=True)  # only now that the new ones are complete
+        partial.rename(results)
+    except OSError as error:
+        raise EcgreproError(
+            f"cannot write {partial}: {error.strerror or error}; free some space, then freeze again"
+        ) from error
+    return [results / path.relative_to(run_dir / "results") for path in found]
+
+
+def _provenance(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())["provenance"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise EcgreproError(f"{path} is no results file ({error}): run its page again") from error
 
 
 def frozen_results(folder: Path = FOLDER) -> pd.DataFrame:
@@ -75,5 +90,5 @@ def frozen_gains(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
 
 def frozen_facts(folder: Path = FOLDER) -> dict:
     """Profile, data, commits, device and seeds of the frozen run."""
-    facts = [json.loads(p.read_text())["provenance"] for p in sorted(folder.rglob("*.json"))]
+    facts = [_provenance(path) for path in sorted((folder / "results").rglob("*.json"))]
     return {key: sorted({str(fact[key]) for fact in facts}) for key in SHOWN}
