@@ -6,9 +6,7 @@ pre-trained and not fine-tuned at all has the updates of pre-training alone. Per
 probabilities are kept, so that arms are compared in pairs.
 """
 
-import inspect
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +54,8 @@ class Arm:
         commonest, as far as the pool goes.
     fading
         Batches begin synthetic and end real, in place of mixing all records.
+    trained_in
+        The hospital whose real records train and select, by default that of the data set.
     start, gentle
         A generator whose records pre-train the classifier, or a hospital whose real records do, in
         a part of the updates; fine-tuning at a tenth of the learning rate, if ``gentle``.
@@ -72,6 +72,7 @@ class Arm:
     fading: bool = False
     start: str = ""
     gentle: bool = False
+    trained_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,62 +88,35 @@ def run_arm(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) 
 
     ``fraction`` is the share of the real training records that there are. At 0 the classifier is
     trained on the arm's synthetic records alone; a pre-trained one is not fine-tuned. What was run
-    before is read.
+    before is read. A training record that is a test record, or of a patient of one, raises.
     """
     start = pretrained(run, dataset, arm.start, seed, arm.hospital) if arm.start else None
     if start and not fraction:
         parts = run.splits(dataset)
         return Outcome(*(start.classifier.predict_proba(parts[k]) for k in ("validation", "test")))
-    train = training_set(run, dataset, arm, seed, fraction)
-    settings = arm_settings(run, arm)
-    made_from = {"start": start.name if start else "", "fading": arm.fading}
-    before = start.classifier.updates if start else 0
+    train, settings = training_set(run, dataset, arm, seed, fraction), arm_settings(run, arm)
+    parts, selecting = run.splits(dataset), run.splits(arm.trained_in or dataset)["validation"]
+    initial = start.classifier if start else None
 
-    def fit(selecting: Cohort) -> Classifier:
+    def make(folder: Path) -> None:
+        check_apart(train, parts["test"])
         order = None
         if arm.fading:
             synthetic = torch.from_numpy((train.table["fold"] == 0).to_numpy())
             order = draw_fading(synthetic, settings.updates, settings.batch_size, seed)
-        classifier = Classifier(settings, seed=seed)
-        return classifier.fit(train, selecting, start.classifier if start else None, order)
-
-    return scored(run, dataset, train, settings, seed, fit, made_from, before=before)
-
-
-def scored(
-    run: Run,
-    dataset: str,
-    train: Cohort,
-    settings: ClassifierConfig,
-    seed: int,
-    fit: Callable[[Cohort], Classifier],
-    made_from: dict,
-    *,
-    before: int = 0,
-    selected_in: str = "",
-) -> Outcome:
-    """The outcome of ``fit``, a function of the validation records, on a data set.
-
-    ``before`` is the number of updates that were made before, in pre-training. ``selected_in``
-    names the data set whose validation records select, by default that of the test records. A
-    training record that is a test record, or of a patient of one, raises.
-    """
-    parts, selecting = run.splits(dataset), run.splits(selected_in or dataset)["validation"]
-
-    def make(folder: Path) -> None:
-        check_apart(train, parts["test"])
-        classifier = fit(selecting)
+        classifier = Classifier(settings, seed=seed).fit(train, selecting, initial, order)
         for name in ("validation", "test"):
             np.save(folder / f"{name}.npy", classifier.predict_proba(parts[name]))
-        (folder / "updates.json").write_text(json.dumps(before + classifier.updates))
+        updates = classifier.updates + (initial.updates if initial else 0)
+        (folder / "updates.json").write_text(json.dumps(updates))
 
     made_from = {
         "train": train.fingerprint,
         "classifier": settings.model_dump(),
         "seed": seed,
         "selection": selecting.fingerprint,
-        "fit": inspect.getsource(fit),
-        **made_from,
+        "start": start.name if start else "",
+        "fading": arm.fading,
     }
     place = run.artifact("arm", dataset, made_from, "ecgrepro.classifier", make)
     return Outcome(*(np.load(place / f"{name}.npy") for name in ("validation", "test")))
@@ -166,7 +140,7 @@ def arm_settings(run: Run, arm: Arm) -> ClassifierConfig:
 
 def training_set(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) -> Cohort:
     """A share of the real training records, and what the arm adds to them."""
-    train = run.splits(dataset)["train"]
+    train = run.splits(arm.trained_in or dataset)["train"]
     real = share(train, fraction, seed) if fraction else None
     if arm.control == OVERSAMPLING:
         return oversampled(real, run.profile.seeds[0])

@@ -9,12 +9,12 @@ and in each hospital alone (`ecgrepro.studies.augmentation`).
 
 import numpy as np
 
-from ecgrepro.classifier import Classifier
 from ecgrepro.closeness.privacy import share_below
 from ecgrepro.closeness.telling import discriminator_scores
 from ecgrepro.results import Result
-from ecgrepro.studies.arms import REAL, Arm, probabilities, scored
+from ecgrepro.studies.arms import REAL, Arm, probabilities
 from ecgrepro.studies.classifiers import real_classifier
+from ecgrepro.studies.grid import Cell, run_cells
 from ecgrepro.studies.run import HOSPITALS, MERGED, Run
 from ecgrepro.studies.scoring import arm_results, corrected, patients_of
 
@@ -71,28 +71,19 @@ def crossing_results(run: Run) -> list[Result]:
     hospital's own records; every classifier has the same number of updates. The one that is trained
     in the other hospital is selected there as well: it has seen nothing of this one.
     """
+    away = {home: Arm(ACROSS, trained_in=other) for home, other in (HOSPITALS, HOSPITALS[::-1])}
+    wanted = [(MERGED, Arm(REAL))]
+    wanted += [(home, arm) for home in HOSPITALS for arm in (Arm(REAL), away[home])]
+    run_cells(run, [Cell(name, arm, seed) for name, arm in wanted for seed in run.profile.seeds])
     rows, both = [], probabilities(run, MERGED, Arm(REAL))
     source = run.splits(MERGED)["test"].table["source"].to_numpy()
-    for home, other in (HOSPITALS, HOSPITALS[::-1]):
+    for home in HOSPITALS:
         by_arm = {
             WITHIN: probabilities(run, home, Arm(REAL)),
-            ACROSS: _of_another(run, home, other),
+            ACROSS: probabilities(run, home, away[home]),
             BOTH: both[:, source == home],
         }
         keys = {"dataset": home, "scope": CROSSING}
         test = run.splits(home)["test"]
         rows += arm_results(test, by_arm, WITHIN, resamples=run.profile.resamples, **keys)
     return corrected(rows)
-
-
-def _of_another(run: Run, home: str, other: str) -> np.ndarray:
-    """Probabilities of the test records at home, trained and selected in the other hospital."""
-    train, settings = run.splits(other)["train"], run.profile.classifier
-
-    def outcome(seed: int) -> np.ndarray:
-        def fit(selecting):
-            return Classifier(settings, seed=seed).fit(train, selecting)
-
-        return scored(run, home, train, settings, seed, fit, {}, selected_in=other).test
-
-    return np.stack([outcome(seed) for seed in run.profile.seeds])
