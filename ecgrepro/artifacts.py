@@ -9,16 +9,23 @@ made it. Asking for it again opens it; changing any of them makes it anew; a kil
 import hashlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ecgrepro.datasets.build import exclusive
 from ecgrepro.errors import EcgreproError
 from ecgrepro.provenance import code_fingerprint, versions
 
+MADE_FROM = "made_from.json"
+
 
 def artifact(
-    folder: Path, name: str, made_from: dict, module: str, make: Callable[[Path], None]
+    folder: Path,
+    name: str,
+    made_from: dict,
+    module: str,
+    make: Callable[[Path], None],
+    machine: Iterable[str] = (),
 ) -> Path:
     """The folder of a piece of work, made first if it is not there yet.
 
@@ -33,9 +40,14 @@ def artifact(
     make
         Does the work inside the folder that it is given, in which an interrupted try may have left
         something. Its own source counts too.
+    machine
+        Keys of ``made_from`` that are the machine's. With any, they and the versions of packages
+        do not count: the folder may be copied from another machine. `MADE_FROM` tells which.
     """
-    code = [code_fingerprint(module), inspect.getsource(make), versions()]
-    key = json.dumps([made_from, code], sort_keys=True)
+    here = {**made_from, "versions": versions()}
+    counted = {k: v for k, v in made_from.items() if k not in machine}
+    code = [code_fingerprint(module), inspect.getsource(make)]
+    key = json.dumps([counted, code if machine else [*code, versions()]], sort_keys=True)
     target = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not target.is_dir():
         with exclusive(target):
@@ -44,7 +56,7 @@ def artifact(
                 try:
                     work.mkdir(parents=True, exist_ok=True)
                     make(work)
-                    (work / "made_from.json").write_text(json.dumps(made_from, indent=1))
+                    (work / MADE_FROM).write_text(json.dumps(here, indent=1))
                     work.rename(target)
                 except OSError as error:
                     raise EcgreproError(

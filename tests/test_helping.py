@@ -220,7 +220,7 @@ def full_disk(*_):
 
 def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monkeypatch):
     facts = {"profile": "p", "data": "partial real", "commit": "c" * 40, "dirty": False,
-             "device": "cpu", "seeds": [0, 1]}  # fmt: skip
+             "device": "cpu", "generators_trained_on": ["a GPU"], "seeds": [0, 1]}  # fmt: skip
     sections = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")
 
     def write(section, **changes):
@@ -252,4 +252,5 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monke
     found = frozen_results(tmp_path / "reference")
     assert list(found["section"]) == list(sections[:-1])  # what helps is no evidence for a claim
     assert frozen_gains("chapman", tmp_path / "reference").empty
-    assert frozen_facts(tmp_path / "reference")["seeds"] == ["[0, 1]"]
+    facts = frozen_facts(tmp_path / "reference")
+    assert facts["seeds"] == ["0, 1"] and facts["generators_trained_on"] == ["a GPU"]

@@ -1,6 +1,9 @@
 """Generators and pools of a run: made once, and continued after a kill."""
 
+import shutil
+
 import pytest
+import torch
 import yaml
 
 from ecgrepro.cohort import Cohort
@@ -53,3 +56,39 @@ def test_killed_between_the_work_and_its_name(run):
     assert trained_generator(run, "chapman", "diffwave").digest() == first.digest()
     again = synthetic_pool(run, "chapman", "diffwave")
     assert isinstance(again, Cohort) and again.fingerprint == pool.fingerprint
+
+
+def trained_place(run):
+    """The folder of its generator, which has a lock file beside it."""
+    (place,) = (p for p in run.artifacts.glob("diffwave-chapman-*") if p.is_dir())
+    return place
+
+
+def test_a_generator_trained_on_another_machine_is_taken(run, tmp_path, monkeypatch):
+    """Its folder is copied; nothing is trained, and where it was trained is said."""
+    here = Run(run.source, "simulated", tmp_path / "here")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("ecgrepro.studies.run.device_name", lambda: "another device")
+        elsewhere.setattr("ecgrepro.artifacts.versions", lambda: {"torch": "another"})
+        first = trained_generator(run, "chapman", "diffwave")
+        pool = synthetic_pool(run, "chapman", "diffwave")
+    trained = trained_place(run)
+    shutil.copytree(trained, here.artifacts / trained.name)
+    monkeypatch.setattr(DiffWaveGenerator, "fit", None)
+    assert trained_generator(here, "chapman", "diffwave").digest() == first.digest()
+    assert here.provenance()["generators_trained_on"] == ["another device"]
+    assert here.provenance()["device"] == "cpu"
+    own = synthetic_pool(here, "chapman", "diffwave")  # a pool is of the machine that drew it
+    assert own.fingerprint == pool.fingerprint
+
+
+def test_other_weights_make_another_pool(run, tmp_path):
+    """The generator's weights count, not only its settings."""
+    pool = synthetic_pool(run, "chapman", "diffwave")
+    trained = trained_place(run)
+    model = DiffWaveGenerator.load(trained / "model")
+    with torch.no_grad():
+        next(model.denoiser.network.parameters()).add_(0.1)
+    shutil.rmtree(trained / "model")
+    model.save(trained / "model")
+    assert synthetic_pool(run, "chapman", "diffwave").fingerprint != pool.fingerprint

@@ -82,6 +82,11 @@ def read_saved(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Te
         raise EcgreproError(f"{directory / WEIGHTS} cannot be read: {error}") from error
 
 
+def saved_digest(directory: Path) -> str:
+    """SHA-256 of everything that a saved generator is, as `read_saved` checks it."""
+    return json.loads((directory / FACTS).read_text())["seal"]
+
+
 def model_digest(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """SHA-256 of what a model samples with: ``facts`` (JSON values) and its tensors by name."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())

@@ -14,7 +14,8 @@ from ecgrepro.studies.run import NO_EVIDENCE
 
 FOLDER = PROJECT / "reference"
 FROZEN = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")  # sections
-SHOWN = ("profile", "data", "commit", "device", "seeds")  # of the provenance
+# Of the provenance.
+SHOWN = ("profile", "data", "commit", "device", "generators_trained_on", "seeds")
 
 
 def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
@@ -89,6 +90,10 @@ def frozen_gains(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
 
 
 def frozen_facts(folder: Path = FOLDER) -> dict:
-    """Profile, data, commits, device and seeds of the frozen run."""
+    """Profile, data, commits, devices and seeds of the frozen run."""
     facts = [_provenance(path) for path in sorted((folder / "results").rglob("*.json"))]
-    return {key: sorted({str(fact[key]) for fact in facts}) for key in SHOWN}
+    return {key: sorted({_listed(fact[key]) for fact in facts}) for key in SHOWN}
+
+
+def _listed(value: str | list) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -5,6 +5,7 @@ made when it is first asked for and found again afterwards, so that a notebook c
 alone, and after a kill nothing finished is done twice.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ecgrepro.artifacts import artifact
+from ecgrepro.artifacts import MADE_FROM, artifact
 from ecgrepro.cohort import Cohort
 from ecgrepro.datasets import SIMULATED, load_cohort
 from ecgrepro.errors import EcgreproError
@@ -47,6 +48,7 @@ class Run:
         self.profile: Profile = load_profile(profile, data)
         self.data = data
         self.directory = Path(directory or PROJECT / "runs" / f"{self.profile.name}-{data}")
+        self.artifacts = self.directory / "artifacts"
         _set_threads(self.profile.threads)
 
     @lru_cache  # noqa: B019 - a run lives as long as its process
@@ -114,23 +116,42 @@ class Run:
             "dirty": dirty,
             "versions": versions(),
             "device": device_name(),
+            "generators_trained_on": self._trained_on(),
             "threads": self.profile.threads,
             "seeds": self.profile.seeds,
             "fingerprints": {name: self.cohort(name).fingerprint for name in HOSPITALS},
         }
 
+    def _trained_on(self) -> list[str]:
+        """Devices of the generators that there are: one may come from another machine."""
+        places = {file.parent.parent for file in self.artifacts.glob("*/model/generator.json")}
+        files = [place / MADE_FROM for place in places if (place / MADE_FROM).is_file()]
+        return sorted({json.loads(file.read_text())["device"] for file in files})
+
     def artifact(
-        self, name: str, dataset: str, made_from: dict, module: str, make: Callable[[Path], None]
+        self,
+        name: str,
+        dataset: str,
+        made_from: dict,
+        module: str,
+        make: Callable[[Path], None],
+        *,
+        portable: bool = False,
     ) -> Path:
-        """A piece of work on a data set: see `ecgrepro.artifacts.artifact`."""
+        """A piece of work on a data set: see `ecgrepro.artifacts.artifact`.
+
+        ``portable``: what another machine has made is taken, if its folder is copied here.
+        """
         shared = {
             "data": self.cohort(dataset).fingerprint,
             "folds": self.profile.folds.model_dump(),
             "device": device_name(),
             "threads": self.profile.threads,
         }
-        folder = self.directory / "artifacts"
-        return artifact(folder, f"{name}-{dataset}", {**shared, **made_from}, module, make)
+        machine = ("device", "threads") if portable else ()
+        return artifact(
+            self.artifacts, f"{name}-{dataset}", {**shared, **made_from}, module, make, machine
+        )
 
 
 def _set_threads(threads: int) -> None:

@@ -1,16 +1,29 @@
 """The generators of a run and the synthetic records that they make."""
 
 import math
+from pathlib import Path
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
+from ecgrepro.generators.saved import saved_digest
 from ecgrepro.studies.run import Run
 
 
 def trained_generator(run: Run, dataset: str, name: str) -> Generator:
-    """The generator ``name`` fitted to a hospital's training folds."""
+    """The generator ``name`` fitted to a hospital's training folds.
+
+    It may have been trained on another machine, a cluster for example: copy its folder from the
+    run's ``artifacts`` there to those here. Other settings, seed, records or code train anew.
+    """
+    generator = load_generator(_generator_folder(run, dataset, name) / "model")
+    check_trained_on(generator, run.splits(dataset)["train"], dataset)
+    return generator
+
+
+def _generator_folder(run: Run, dataset: str, name: str) -> Path:
+    """The artifact of a generator, trained first if it is not there."""
     settings, parts = _settings(run, name), run.splits(dataset)
 
     def make(folder):
@@ -23,10 +36,8 @@ def trained_generator(run: Run, dataset: str, name: str) -> Generator:
         generator.save(folder / "model")
 
     made_from = {"generator": name, "settings": settings, "seed": run.profile.pool.seed}
-    place = run.artifact(name, dataset, made_from, f"ecgrepro.generators.{name}", make)
-    generator = load_generator(place / "model")
-    check_trained_on(generator, parts["train"], dataset)
-    return generator
+    module = f"ecgrepro.generators.{name}"
+    return run.artifact(name, dataset, made_from, module, make, portable=True)
 
 
 def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
@@ -61,6 +72,7 @@ def synthetic_pool(run: Run, dataset: str, name: str, guidance: float | None = N
 
     made_from = {"generator": name, "settings": settings, "counts": counts, "seed": pool.seed}
     made_from["guidance"] = guidance
+    made_from["weights"] = saved_digest(_generator_folder(run, dataset, name) / "model")
     place = run.artifact(f"pool-{name}", dataset, made_from, f"ecgrepro.generators.{name}", make)
     return Cohort.open(place / "cohort")
 
