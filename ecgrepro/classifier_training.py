@@ -15,9 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from ecgrepro.averaging import MovingAverage
 from ecgrepro.batches import AUGMENTATIONS, draw_batches
 from ecgrepro.classifier_config import ClassifierConfig
 from ecgrepro.errors import EcgreproError
@@ -59,7 +59,7 @@ def train_network(
         order = draw_batches(len(signals), config.updates, config.batch_size, seed)
     chance = torch.Generator(device).manual_seed(seed)  # of the augmentation
     batch_of = AUGMENTATIONS[config.augment](signals)
-    averaged = AveragedModel(network, multi_avg_fn=_average(config.averaging), use_buffers=True)
+    averaged = MovingAverage(network, config.averaging, buffers=True)
     optimizer = _optimizer(network, config)
     schedule = _schedule(optimizer, config)
 
@@ -81,11 +81,13 @@ def train_network(
         loss.backward()
         optimizer.step()
         schedule.step()
-        averaged.update_parameters(network)
+        averaged.update(update - 1)
         losses.append(loss.detach())
         if update % config.evaluate_every == 0 or update == config.updates:
             loss = torch.stack(losses).mean().item()
-            history.append({"update": update, "loss": loss, **_look(averaged, config, validation)})
+            history.append(
+                {"update": update, "loss": loss, **_look(averaged.module, config, validation)}
+            )
             losses.clear()
             _guard(history[-1], config)
             rank = (history[-1]["validation_macro_f1"], -history[-1]["validation_loss"])
@@ -95,7 +97,7 @@ def train_network(
             bar.set_postfix_str(f"validation macro-F1 {rank[0]:.3f}", refresh=False)
     best[1]["kept"] = True
     averaged.module.load_state_dict(best[2])
-    return averaged.module.eval(), history
+    return averaged.module, history
 
 
 def forward(function: Callable[[Tensor], Tensor], x: Tensor, config: ClassifierConfig) -> Tensor:
@@ -133,11 +135,8 @@ def softmax(logits: Tensor) -> np.ndarray:
     return torch.softmax(logits.double(), 1).cpu().numpy()
 
 
-def _look(
-    averaged: AveragedModel, config: ClassifierConfig, validation: tuple[Tensor, Tensor]
-) -> dict:
+def _look(network: ResNet1d, config: ClassifierConfig, validation: tuple[Tensor, Tensor]) -> dict:
     signals, targets = validation
-    network = averaged.module.eval()
     logits = torch.cat([forward(network, x, config) for x in signals.split(256)])
     names = [str(k) for k in range(logits.shape[1])]
     loss = F.cross_entropy(logits, targets).item()
@@ -151,17 +150,6 @@ def _guard(entry: dict, config: ClassifierConfig) -> None:
             f"the classifier's training diverged before update {entry['update']}: choose a "
             f"learning_rate below {config.learning_rate}"
         )
-
-
-def _average(decay: float) -> Callable:
-    """Exponential moving average that forgets the random start quickly."""
-
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        if averaged[0].is_floating_point():  # not batch norm's counters, which nothing reads
-            now = min(decay, (1 + int(count)) / (10 + int(count)))
-            torch._foreach_lerp_(averaged, current, 1 - now)
-
-    return update
 
 
 def _optimizer(network: ResNet1d, config: ClassifierConfig) -> torch.optim.Optimizer:

@@ -44,7 +44,8 @@ class Cohort:
     labels
         The label map that ``rhythm`` is expressed in.
     fingerprint
-        SHA-256 of what the cohort holds; of how it was derived, for a selection.
+        SHA-256 of what the cohort holds; of how it was derived, for a selection or if it was built
+        from recordings: then it is the same on every machine.
     report
         What was found, missing and dropped when the cohort was built from recordings.
     """

@@ -16,13 +16,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ecgrepro.averaging import MovingAverage
 from ecgrepro.checkpoints import CHECKPOINT, CheckpointStore, Interrupts, end_by_signal
 from ecgrepro.generators.settings import TrainingSettings
 from ecgrepro.processes import Team, count_processes, launch, start_fabric, started_by_torchrun
 from ecgrepro.training_parts import (
     Bar,
     Guard,
-    MovingAverage,
     State,
     TensorBoardLog,
     class_weights,

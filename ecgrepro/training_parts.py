@@ -1,7 +1,6 @@
 """What a training is made of, apart from the loop: budget, chance, average, guard, display."""
 
 import contextlib
-import copy
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,30 +97,6 @@ def own_chance(device: torch.device) -> contextlib.AbstractContextManager:
 def _seeds(seed: int, step: int, rank: int) -> list[int]:
     mixed = np.random.SeedSequence([seed, step, rank]).generate_state(2, np.uint64)
     return [int(word) for word in mixed]
-
-
-class MovingAverage:
-    """A copy of a model, in eval mode, whose parameters follow the model's slowly.
-
-    Unlike torch's AveragedModel it counts without a tensor, so that a GPU is not waited for.
-    """
-
-    def __init__(self, model: nn.Module, decay: float):
-        self.module, self.decay = copy.deepcopy(model).eval(), decay
-        self._model = model
-        self._ours, self._theirs = list(self.module.parameters()), list(model.parameters())
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Follow the parameters after step ``step``; the random start is forgotten quickly."""
-        kept = min(self.decay, (1 + step) / (10 + step)) if step else 0.0
-        torch._foreach_lerp_(self._ours, self._theirs, 1 - kept)
-
-    @torch.no_grad()
-    def copy_buffers(self) -> None:
-        """Take the model's buffers as they are now: a codebook or a count has no average."""
-        for ours, theirs in zip(self.module.buffers(), self._model.buffers(), strict=True):
-            ours.copy_(theirs)
 
 
 class Guard:

@@ -16,6 +16,7 @@ from wfdbfiles import PTBXL_LEADS, edit_header, some_ecg, write_ptbxl, write_rec
 
 from ecgrepro import EcgreproError, load_cohort
 from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.datasets import build
 from ecgrepro.datasets.build import _duplicates, file_listing, hashed_fold
 from ecgrepro.datasets.chapman import facts
 from ecgrepro.datasets.describe import describe_cohort, describe_text
@@ -553,6 +554,19 @@ def test_one_process_and_many_build_the_same(tmp_path, monkeypatch):
     one = load_cohort("ptb-xl", root, jobs=1)
     assert one.fingerprint == many.fingerprint
     assert isinstance(many.signals, np.memmap) and not many.signals.flags.writeable
+
+
+def test_the_fingerprint_is_the_same_on_another_cpu(tmp_path, monkeypatch):
+    """A CPU with other vector units rounds the last bits of a filtered sample otherwise."""
+    root = write_ptbxl(tmp_path / "ptb-xl", [{}, {}])
+    first = load_cohort("ptb-xl", root, jobs=1)
+    assert load_cohort("ptb-xl", root, jobs=1, scale="mV").fingerprint != first.fingerprint
+    monkeypatch.setenv("ECGREPRO_CACHE", str(tmp_path / "other"))
+    real = build.preprocess
+    monkeypatch.setattr(build, "preprocess", lambda *a, **k: np.nextafter(real(*a, **k), 9))
+    other = load_cohort("ptb-xl", root, jobs=1)
+    assert not np.array_equal(other.signals, first.signals)
+    assert other.fingerprint == first.fingerprint
 
 
 LOAD = """

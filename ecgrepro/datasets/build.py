@@ -240,7 +240,7 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
             dropped.append((row["record_id"], error.reason, error.detail))
             continue
         signals.append(signal)
-        kept.append({**row, **known, "content": record_digest(signal)})
+        kept.append({**row, **known})
     shape = (0, len(LEADS), round(SECONDS * fs))
     array = np.stack(signals) if signals else np.empty(shape, np.float32)
     for kind, write in (
@@ -273,7 +273,7 @@ def _read_one(row: dict, root: Path, facts, fs: float, scale: str) -> tuple[np.n
             raise EcgreproError("a lead without finite values other than zero")
     except (EcgreproError, *MALFORMED) as error:
         raise RecordError("cannot be preprocessed", f"{path.name}.hea: {error}") from error
-    return signal, {**known, "digest": record.digest}
+    return signal, {**known, "digest": record.digest, "recording": record_digest(record.ecg)}
 
 
 def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> Cohort:
@@ -298,7 +298,9 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
     table, duplicates = _duplicates(table)
     report = _report(index, table, dropped, duplicates)
     table = table[[*COLUMNS, "duplicate_of"]]
-    fingerprint = fingerprint_of([row["content"] for row in kept], table)
+    # Of recordings and of what is done to them, not of the outcome: its last bits are the CPU's.
+    how = [f"{float(fs):g} {scale}", code_fingerprint("ecgrepro.preprocess")]
+    fingerprint = fingerprint_of([*how, *(row["recording"] for row in kept)], table)
     return Cohort(
         signals, table, fs=fs, units=scale, name=name, fingerprint=fingerprint, report=report
     )

@@ -254,7 +254,7 @@ def guided(
     """
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        level = sigma.to(x.dtype).expand(len(x))
+        level = sigma.to(x).expand(len(x))  # samplers keep their levels on the CPU
         if scale == 1:
             return denoiser(x, level, labels)
         both = torch.cat([labels, null.expand_as(labels)])

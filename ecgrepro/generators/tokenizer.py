@@ -135,6 +135,7 @@ class Codebooks(nn.Module):
         total, commitment, codes = torch.zeros_like(z), z.new_zeros(()), []
         for level in self.levels:
             chosen = level((z - total).detach())
+            level.zero.requires_grad_(False)  # a copy of it on a GPU would be no leaf
             total = total + chosen[0].detach()
             codes.append(chosen[1])
             commitment = commitment + F.mse_loss(z, total)
