@@ -20,6 +20,7 @@ import nbformat
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.profiles import GENERATORS, Profile, is_file_name, load_profile
+from ecgrepro.progress import followed
 from ecgrepro.provenance import PROJECT, closure, imported, module_file
 
 FOLDER = PROJECT / "notebooks"
@@ -142,16 +143,18 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int 
     os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic on a GPU
     started, clock = datetime.now(UTC), time.perf_counter()
+    told = _Told(page.name)
     try:
-        notebook = papermill.execute_notebook(
-            FOLDER / f"{page.section}.ipynb",
-            failed,
-            parameters,
-            engine_name=_reporting_engine(page.name),
-            kernel_name="python3",
-            cwd=FOLDER,
-            progress_bar=False,
-        )
+        with followed(told.work):
+            notebook = papermill.execute_notebook(
+                FOLDER / f"{page.section}.ipynb",
+                failed,
+                parameters,
+                engine_name=_reporting_engine(told),
+                kernel_name="python3",
+                cwd=FOLDER,
+                progress_bar=False,
+            )
     except PapermillExecutionError as error:
         raise EcgreproError(_explain(page, error, failed)) from error
     seconds = round(time.perf_counter() - clock, 1)
@@ -188,8 +191,22 @@ def command(page: Page, profile: str, data: str) -> str:
     return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
 
 
-def _reporting_engine(name: str) -> str:
-    """Papermill's engine, which also prints the cell that it has come to."""
+class _Told:
+    """Tells the front end where a page is: in which cell, and how far the work in it."""
+
+    def __init__(self, page: str):
+        self.page, self.place = page, ""
+
+    def cell(self, number: int, of: int) -> None:
+        self.place = f"{number}/{of}"
+        tell(f"{STATUS} {self.page} {self.place}")
+
+    def work(self, done: str) -> None:
+        tell(f"{STATUS} {self.page} {self.place}, {done}")
+
+
+def _reporting_engine(told: _Told) -> str:
+    """Papermill's engine, which also tells the cell that it has come to."""
     from papermill.engines import NBClientEngine, papermill_engines
 
     class ReportingEngine(NBClientEngine):
@@ -198,7 +215,7 @@ def _reporting_engine(name: str) -> str:
             start = nb_man.cell_start
 
             def cell_start(cell, cell_index=None, **more):
-                tell(f"{STATUS} {name} {cell_index + 1}/{len(nb_man.nb.cells)}")
+                told.cell(cell_index + 1, len(nb_man.nb.cells))
                 return start(cell, cell_index=cell_index, **more)
 
             nb_man.cell_start = cell_start

@@ -224,7 +224,7 @@ def _absolute_folders() -> dict[str, str]:
 def _show(line: str, bar: tqdm, at: dict[str, str], failures: list[str]) -> None:
     """Take one line of output into the bar (current cells), the printed list, or the failures."""
     if line.startswith(STATUS):
-        name, cell = line.split()[1:3]
+        name, cell = line.removeprefix(STATUS).split(maxsplit=1)
         if name not in at:
             bar.write(f"  started {name}", file=sys.stderr)
         at[name] = cell

@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.progress import report
 from ecgrepro.studies.arms import Arm, run_arm
 from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.pretraining import pretrained
@@ -64,6 +65,7 @@ def run_cells(run: Run, cells: Iterable[Cell]) -> None:
                 for done in as_completed(waiting):
                     done.result()
                     bar.update()
+                    report(bar.n, bar.total, "arms")
             except BaseException as error:
                 for one in waiting:
                     one.cancel()
