@@ -20,7 +20,7 @@ import nbformat
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.profiles import GENERATORS, Profile, is_file_name, load_profile
-from ecgrepro.progress import followed
+from ecgrepro.progress import clear, followed
 from ecgrepro.provenance import PROJECT, closure, imported, module_file
 
 FOLDER = PROJECT / "notebooks"
@@ -199,6 +199,7 @@ class _Told:
 
     def cell(self, number: int, of: int) -> None:
         self.place = f"{number}/{of}"
+        clear()
         tell(f"{STATUS} {self.page} {self.place}")
 
     def work(self, done: str) -> None:

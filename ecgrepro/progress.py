@@ -21,6 +21,13 @@ def report(done: int, total: int, what: str) -> None:
             Path(path).write_text(f"{done}/{total} {what}")
 
 
+def clear() -> None:
+    """What was reported is over."""
+    if path := os.environ.get(VARIABLE):
+        with contextlib.suppress(OSError):
+            Path(path).write_text("")
+
+
 @contextlib.contextmanager
 def followed(tell: Callable[[str], None]) -> Iterator[None]:
     """Call ``tell`` with what processes that are started meanwhile report, once for each change."""

@@ -80,6 +80,7 @@ def executed(section: str, instance: str, **facts) -> nbformat.NotebookNode:
         "dirty": True,
         "device": "cpu",
         "threads": 1,
+        "generators_trained_on": {"unet of chapman": "a GPU", "diffwave of chapman": "cpu"},
         "seed": 7,
         "versions": {"python": "3.11", "torch": "2.13.0"},
         "started": "2025-01-02T03:04:05",

@@ -33,9 +33,14 @@ def alone(tmp_path_factory) -> Run:
     return run
 
 
-def test_processes_find_the_same_numbers_as_one_alone_and_run_no_arm_twice(alone, tmp_path):
-    run = Run("smoke", "simulated", tmp_path, workers=2)
+def test_processes_find_the_same_numbers_as_one_alone_and_run_no_arm_twice(
+    alone, tmp_path, monkeypatch
+):
+    run = Run("smoke", "simulated", tmp_path / "run", workers=2)
+    monkeypatch.setenv("ECGREPRO_PROGRESS", str(tmp_path / "progress"))
     run_cells(run, CELLS + CELLS)
+    shared = 1 + 2  # the pool, and a pre-trained classifier for each seed
+    assert (tmp_path / "progress").read_text() == f"{6 + shared}/{6 + shared} arms"
     first = arm_folders(run)
     assert set(first) == set(arm_folders(alone)) and len(first) == len(CELLS)
     for cell in CELLS:

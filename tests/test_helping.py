@@ -220,7 +220,8 @@ def full_disk(*_):
 
 def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monkeypatch):
     facts = {"profile": "p", "data": "partial real", "commit": "c" * 40, "dirty": False,
-             "device": "cpu", "generators_trained_on": ["a GPU"], "seeds": [0, 1]}  # fmt: skip
+             "device": "cpu", "seeds": [0, 1],
+             "generators_trained_on": {"unet of chapman": "a GPU"}}  # fmt: skip
     sections = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")
 
     def write(section, **changes):
@@ -252,5 +253,6 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monke
     found = frozen_results(tmp_path / "reference")
     assert list(found["section"]) == list(sections[:-1])  # what helps is no evidence for a claim
     assert frozen_gains("chapman", tmp_path / "reference").empty
+    assert frozen_facts()["generators"], "the project's own frozen run says nothing of them"
     facts = frozen_facts(tmp_path / "reference")
-    assert facts["seeds"] == ["0, 1"] and facts["generators_trained_on"] == ["a GPU"]
+    assert facts["seeds"] == ["0, 1"] and facts["generators"] == ["unet of chapman on a GPU"]

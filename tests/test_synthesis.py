@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from ecgrepro import EcgreproError
 from ecgrepro.cohort import Cohort
 from ecgrepro.generators.diffwave import DiffWaveGenerator
 from ecgrepro.provenance import PROJECT
@@ -76,10 +77,15 @@ def test_a_generator_trained_on_another_machine_is_taken(run, tmp_path, monkeypa
     shutil.copytree(trained, here.artifacts / trained.name)
     monkeypatch.setattr(DiffWaveGenerator, "fit", None)
     assert trained_generator(here, "chapman", "diffwave").digest() == first.digest()
-    assert here.provenance()["generators_trained_on"] == ["another device"]
+    assert here.provenance()["generators_trained_on"] == {"diffwave of chapman": "another device"}
     assert here.provenance()["device"] == "cpu"
-    own = synthetic_pool(here, "chapman", "diffwave")  # a pool is of the machine that drew it
-    assert own.fingerprint == pool.fingerprint
+    assert synthetic_pool(here, "chapman", "diffwave").fingerprint == pool.fingerprint
+    (here.artifacts / trained.name / "made_from.json").write_text("{")
+    with pytest.raises(EcgreproError, match="is incomplete .* copy it again, or remove it"):
+        trained_generator(here, "chapman", "diffwave")
+    (here.artifacts / trained.name / "model" / "generator.json").unlink()
+    with pytest.raises(EcgreproError, match="incomplete|not a saved generator"):
+        synthetic_pool(here, "chapman", "diffwave")
 
 
 def test_other_weights_make_another_pool(run, tmp_path):

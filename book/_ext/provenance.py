@@ -77,6 +77,9 @@ def _rows(facts: dict) -> list[tuple[str, str]]:
         threads = facts.get("threads")
         many = f", {threads} thread{'s' * (threads != 1)}" if threads else ""
         rows.append(("Device", escape(f"{facts['device']}{many}")))
+    trained = facts.get("generators_trained_on") or {}
+    if elsewhere := sorted({d for d in trained.values() if d != facts.get("device")}):
+        rows.append(("Generators trained on", escape(", ".join(elsewhere))))
     started = facts.get("started") or facts.get("date")
     if started:
         rows.append(("Date", escape(str(started)[:16].replace("T", " "))))

@@ -273,7 +273,8 @@ def _read_one(row: dict, root: Path, facts, fs: float, scale: str) -> tuple[np.n
             raise EcgreproError("a lead without finite values other than zero")
     except (EcgreproError, *MALFORMED) as error:
         raise RecordError("cannot be preprocessed", f"{path.name}.hea: {error}") from error
-    return signal, {**known, "digest": record.digest, "recording": record_digest(record.ecg)}
+    recording = f"{record_digest(record.ecg)} {record.fs:g} {record.unit}"
+    return signal, {**known, "digest": record.digest, "recording": recording}
 
 
 def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> Cohort:

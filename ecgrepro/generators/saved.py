@@ -83,8 +83,11 @@ def read_saved(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Te
 
 
 def saved_digest(directory: Path) -> str:
-    """SHA-256 of everything that a saved generator is, as `read_saved` checks it."""
-    return json.loads((directory / FACTS).read_text())["seal"]
+    """SHA-256 of a saved generator's weights, as `read_saved` checks them."""
+    try:
+        return json.loads((directory / FACTS).read_text())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(f"{directory} is not a saved generator: {error!r}") from error
 
 
 def model_digest(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:

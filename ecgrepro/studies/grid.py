@@ -55,9 +55,10 @@ def run_cells(run: Run, cells: Iterable[Cell]) -> None:
     context = get_context("spawn")
     facts = (run.source, run.data, run.directory)
     count = context.Value("i", 0)
+    finished, total = 0, sum(map(len, stages))
     with (
         ProcessPoolExecutor(run.workers, context, _open, (*facts, count)) as team,
-        tqdm(total=sum(map(len, stages)), desc="arms", unit="arm", disable=None) as bar,
+        tqdm(total=total, desc="arms", unit="arm", disable=None) as bar,
     ):
         for stage in stages:
             waiting = [team.submit(_work, function, arguments) for function, arguments in stage]
@@ -65,7 +66,8 @@ def run_cells(run: Run, cells: Iterable[Cell]) -> None:
                 for done in as_completed(waiting):
                     done.result()
                     bar.update()
-                    report(bar.n, bar.total, "arms")
+                    finished += 1
+                    report(finished, total, "arms")
             except BaseException as error:
                 for one in waiting:
                     one.cancel()

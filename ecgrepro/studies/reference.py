@@ -14,8 +14,7 @@ from ecgrepro.studies.run import NO_EVIDENCE
 
 FOLDER = PROJECT / "reference"
 FROZEN = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")  # sections
-# Of the provenance.
-SHOWN = ("profile", "data", "commit", "device", "generators_trained_on", "seeds")
+SHOWN = ("profile", "data", "commit", "device", "seeds")  # of the provenance
 
 
 def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
@@ -90,9 +89,11 @@ def frozen_gains(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
 
 
 def frozen_facts(folder: Path = FOLDER) -> dict:
-    """Profile, data, commits, devices and seeds of the frozen run."""
+    """Profile, data, commits, devices and seeds of the frozen run, and its generators' devices."""
     facts = [_provenance(path) for path in sorted((folder / "results").rglob("*.json"))]
-    return {key: sorted({_listed(fact[key]) for fact in facts}) for key in SHOWN}
+    shown = {key: sorted({_listed(fact[key]) for fact in facts}) for key in SHOWN}
+    devices = {k: v for fact in facts for k, v in fact["generators_trained_on"].items()}
+    return {**shown, "generators": [f"{name} on {device}" for name, device in devices.items()]}
 
 
 def _listed(value: str | list) -> str:
