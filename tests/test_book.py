@@ -254,6 +254,7 @@ class TestBuild:
             "<code>0123456789ab</code> with uncommitted changes",
             "<dt>Seed</dt><dd>7</dd>",
             "cpu, 1 thread<",
+            "<dt>Generators trained on</dt><dd>a GPU</dd>",
             "torch 2.13.0",
             "2025-01-02 03:04",
             "2 min 5 s",

@@ -255,4 +255,4 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monke
     assert frozen_gains("chapman", tmp_path / "reference").empty
     assert frozen_facts()["generators"], "the project's own frozen run says nothing of them"
     facts = frozen_facts(tmp_path / "reference")
-    assert facts["seeds"] == ["0, 1"] and facts["generators"] == ["unet of chapman on a GPU"]
+    assert facts["seeds"] == ["0, 1"] and facts["generators"] == ["a GPU (unet)"]

@@ -92,8 +92,12 @@ def frozen_facts(folder: Path = FOLDER) -> dict:
     """Profile, data, commits, devices and seeds of the frozen run, and its generators' devices."""
     facts = [_provenance(path) for path in sorted((folder / "results").rglob("*.json"))]
     shown = {key: sorted({_listed(fact[key]) for fact in facts}) for key in SHOWN}
-    devices = {k: v for fact in facts for k, v in fact["generators_trained_on"].items()}
-    return {**shown, "generators": [f"{name} on {device}" for name, device in devices.items()]}
+    names: dict[str, set[str]] = {}
+    for fact in facts:
+        for generator, device in fact.get("generators_trained_on", {}).items():
+            names.setdefault(device, set()).add(generator.split(" of ")[0])
+    generators = [f"{device} ({', '.join(sorted(names[device]))})" for device in sorted(names)]
+    return {**shown, "generators": generators}
 
 
 def _listed(value: str | list) -> str:
