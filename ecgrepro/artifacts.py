@@ -64,3 +64,13 @@ def artifact(
                         "another folder, then run again"
                     ) from error
     return target
+
+
+def made_on(place: Path) -> str:
+    """The device that made a finished piece of work, which may have been copied here."""
+    try:
+        return json.loads((place / MADE_FROM).read_text())["device"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(
+            f"{place} is incomplete ({error!r}): copy it again, or remove it to have it made here"
+        ) from error

@@ -5,7 +5,6 @@ made when it is first asked for and found again afterwards, so that a notebook c
 alone, and after a kill nothing finished is done twice.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ecgrepro.artifacts import MADE_FROM, artifact
+from ecgrepro.artifacts import artifact
 from ecgrepro.cohort import Cohort
 from ecgrepro.datasets import SIMULATED, load_cohort
 from ecgrepro.errors import EcgreproError
@@ -49,6 +48,7 @@ class Run:
         self.data = data
         self.directory = Path(directory or PROJECT / "runs" / f"{self.profile.name}-{data}")
         self.artifacts = self.directory / "artifacts"
+        self.trained_on: dict[str, str] = {}  # devices of the generators used: see `synthesis`
         _set_threads(self.profile.threads)
 
     @lru_cache  # noqa: B019 - a run lives as long as its process
@@ -116,17 +116,11 @@ class Run:
             "dirty": dirty,
             "versions": versions(),
             "device": device_name(),
-            "generators_trained_on": self._trained_on(),
+            "generators_trained_on": dict(sorted(self.trained_on.items())),
             "threads": self.profile.threads,
             "seeds": self.profile.seeds,
             "fingerprints": {name: self.cohort(name).fingerprint for name in HOSPITALS},
         }
-
-    def _trained_on(self) -> list[str]:
-        """Devices of the generators that there are: one may come from another machine."""
-        places = {file.parent.parent for file in self.artifacts.glob("*/model/generator.json")}
-        files = [place / MADE_FROM for place in places if (place / MADE_FROM).is_file()]
-        return sorted({json.loads(file.read_text())["device"] for file in files})
 
     def artifact(
         self,

@@ -3,11 +3,13 @@
 import math
 from pathlib import Path
 
+from ecgrepro.artifacts import made_on
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
 from ecgrepro.generators.saved import saved_digest
+from ecgrepro.profiles import LEARNED
 from ecgrepro.studies.run import Run
 
 
@@ -23,7 +25,10 @@ def trained_generator(run: Run, dataset: str, name: str) -> Generator:
 
 
 def _generator_folder(run: Run, dataset: str, name: str) -> Path:
-    """The artifact of a generator, trained first if it is not there."""
+    """The artifact of a generator, trained first if it is not there.
+
+    The run notes on what it was trained, for the provenance of results that it has a part in.
+    """
     settings, parts = _settings(run, name), run.splits(dataset)
 
     def make(folder):
@@ -37,7 +42,10 @@ def _generator_folder(run: Run, dataset: str, name: str) -> Path:
 
     made_from = {"generator": name, "settings": settings, "seed": run.profile.pool.seed}
     module = f"ecgrepro.generators.{name}"
-    return run.artifact(name, dataset, made_from, module, make, portable=True)
+    place = run.artifact(name, dataset, made_from, module, make, portable=True)
+    if name in LEARNED:
+        run.trained_on[f"{name} of {dataset}"] = made_on(place)
+    return place
 
 
 def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
