@@ -91,7 +91,7 @@ def test_the_same_recipe_with_the_simulators_records_is_a_control(tmp_path):
     for arm in recipes(run, "chapman", 0.25):
         twin = simulated_twin(run, arm)
         assert "unet" not in f"{twin.name} {twin.generator} {twin.start}"
-        kept = ("ratio", "balanced", "hospital", "fading", "gentle")
+        kept = ("ratio", "balanced", "hospital", "fading", "gentle", "keep")
         assert all(getattr(twin, what) == getattr(arm, what) for what in kept)
         share = [a for a, _ in compared(run, 0.25, arm)]
         assert share[0] == arm and (twin in share) == (replace(twin, name="") not in beaten)
