@@ -51,12 +51,16 @@ def recipes(run: Run, dataset: str, fraction: float) -> list[Arm]:
 
 
 def simulated_twin(run: Run, arm: Arm) -> Arm | None:
-    """The same recipe with the records of the simulator, which has learned nothing."""
+    """The same recipe with the records of the simulator, which has learned nothing.
+
+    Filtered alike: a classifier of all real records that chooses samples tells something of them,
+    whoever drew the samples.
+    """
     if not _has_simulator(run):
         return None
     put = {what: SIMULATOR for what in ("generator", "start") if getattr(arm, what)}
     name = arm.name.replace(run.profile.helper, SIMULATOR)
-    return replace(arm, name=f"{name} (the same recipe)", guidance=None, keep="", **put)
+    return replace(arm, name=f"{name} (the same recipe)", guidance=None, **put)
 
 
 def _with_real(run: Run, dataset: str, name: str, most: float) -> list[Arm]:
