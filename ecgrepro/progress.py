@@ -16,16 +16,18 @@ POLL = 1.0  # seconds
 
 def report(done: int, total: int, what: str) -> None:
     """Say that so much of the work is done, if anybody follows it."""
-    if path := os.environ.get(VARIABLE):
-        with contextlib.suppress(OSError):  # work goes on, seen or not
-            Path(path).write_text(f"{done}/{total} {what}")
+    _say(f"{done}/{total} {what}")
 
 
 def clear() -> None:
     """What was reported is over."""
+    _say("")
+
+
+def _say(text: str) -> None:
     if path := os.environ.get(VARIABLE):
-        with contextlib.suppress(OSError):
-            Path(path).write_text("")
+        with contextlib.suppress(OSError):  # work goes on, seen or not
+            Path(path).write_text(text)
 
 
 @contextlib.contextmanager
