@@ -85,6 +85,18 @@ def test_a_recipe_helps_only_if_it_beats_every_control():
     assert gains((0.01, 0.1, 0.01), (-0.2, -0.1, 0.01)) == HARMS
 
 
+def test_the_family_is_every_share_and_every_control():
+    keys = {"arm": "a", "scope": CONFIRMED}
+    rows = [
+        Result("macro_f1", 0.1, 0.0, 0.2, comparison=name, fraction=share, p_value=p, **keys)
+        for name, share, p in (("c", 0.1, 0.01), ("d", 0.1, 0.02), ("c", 0.25, 0.03))
+    ]
+    rows.insert(1, Result("macro_f1", 0.9, fraction=0.1, **keys))
+    found = helping.corrected_together(rows)
+    assert [row.p_value for row in found] == pytest.approx([0.03, None, 0.04, 0.04])
+    assert [replace(row, p_value=None) for row in found] == [replace(r, p_value=None) for r in rows]
+
+
 def test_the_same_recipe_with_the_simulators_records_is_a_control(tmp_path):
     run = Run("smoke", "simulated", tmp_path)
     beaten = [replace(arm, name="") for arm in controls(run, 0.25)]
