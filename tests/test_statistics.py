@@ -1,5 +1,6 @@
 """Metrics with weights against scikit-learn; intervals against simulations with a known truth."""
 
+import os
 import time
 import warnings
 
@@ -22,7 +23,8 @@ from ecgrepro.studies.statistics import (
 from ecgrepro.studies.weighted import METRICS, accuracy, class_f1
 
 CLASSES = ("SR", "SB", "ST", "AFIB")
-STUDIES = 300  # simulated; a share of 5 % is then known to 1.3 points
+# Simulated; with 300 a share of 5 % is known to 1.3 points, with 4000 (minutes) to .35.
+STUDIES = int(os.environ.get("ECGREPRO_STUDIES", 300))
 
 
 def some_records(rng, n=80, classes=4, per_patient=1):
@@ -155,9 +157,13 @@ def truth(gain, spread):
 
 
 # What dominates the chance: the patients, both, the seeds.
-@pytest.mark.parametrize("seeds, spread", [(3, 0.0), (5, 0.25), (3, 0.6)])
+@pytest.mark.parametrize("seeds", [5, 3])
+@pytest.mark.parametrize("spread", [0.0, 0.25, 0.6])
 def test_coverage_and_false_positives_in_simulation(seeds, spread):
-    """95 % intervals over simulated studies of three arms."""
+    """95 % intervals over simulated studies of three arms cover 93 to 97 %; 5 % see what is not.
+
+    With three seeds they may cover more: Student's t with two degrees of freedom is wide.
+    """
     single, gain, false = [], [], []
     base, better = truth(1.5, spread), truth(2.0, spread)
     for study in range(STUDIES):
@@ -174,9 +180,12 @@ def test_coverage_and_false_positives_in_simulation(seeds, spread):
         (same, _), (more, _) = found["same"], found["better"]
         gain.append(more.low <= better - base <= more.high)
         false.append(not same.low <= 0 <= same.high)
-    assert 0.92 <= np.mean(single) <= 0.98
-    assert 0.92 <= np.mean(gain) <= 0.98
-    assert np.mean(false) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / STUDIES)
+    shares = {"single": np.mean(single), "gain": np.mean(gain), "false": np.mean(false)}
+    print(seeds, "seeds, spread", spread, {name: f"{share:.4f}" for name, share in shares.items()})
+    covered, chance = (3 * np.sqrt(p * (1 - p) / STUDIES) for p in (0.07, 0.05))
+    assert min(shares["single"], shares["gain"]) >= 0.93 - covered
+    assert seeds < 5 or max(shares["single"], shares["gain"]) <= 0.97 + covered
+    assert shares["false"] <= 0.05 + chance
 
 
 def test_the_family_is_corrected_in_simulation():
