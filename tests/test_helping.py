@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,25 @@ def test_the_family_is_every_share_and_every_control():
     found = helping.corrected_together(rows)
     assert [row.p_value for row in found] == pytest.approx([0.03, None, 0.04, 0.04])
     assert [replace(row, p_value=None) for row in found] == [replace(r, p_value=None) for r in rows]
+
+
+def test_the_curves_over_shares_are_of_test_records_and_of_the_recipe_chosen_at_each():
+    def row(arm, share, value, comparison="", scope=CONFIRMED):
+        low, high = value - 0.1, value + 0.1
+        return Result("macro_f1", value, low, high, arm=arm, fraction=share, comparison=comparison,
+                      scope=scope)  # fmt: skip
+
+    rows = [
+        row("a", 0.0, 0.9, scope=TRIED), row("a", 0.0, 0.5), row(helping.ALL_REAL, 0.0, 0.8),
+        row("a", 0.0, -0.3, helping.ALL_REAL), row("b", 0.1, 0.6), row(REAL, 0.1, 0.4),
+        row("b, simulator (the same recipe)", 0.1, 0.45), row("b", 0.1, 0.2, REAL),
+    ]  # fmt: skip
+    found = helping.share_curves(pd.DataFrame(map(vars, rows)))
+    drawn = {name: [list(axis) for axis in curve] for name, curve in found.items()}
+    assert drawn.pop("chosen recipe") == [[0, 10], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7]]
+    assert drawn.pop("the same recipe, simulator's records")[:2] == [[10], [0.45]]
+    assert drawn.pop(REAL)[:2] == [[10], [0.4]]
+    assert drawn == {helping.ALL_REAL: [[0, 10], [0.8, 0.8]]}
 
 
 def test_the_same_recipe_with_the_simulators_records_is_a_control(tmp_path):

@@ -9,13 +9,14 @@ only and with every control that has the same budget.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from ecgrepro.report import SIGNIFICANT
 from ecgrepro.results import Result
 from ecgrepro.scores import scores
 from ecgrepro.studies.arms import REAL, Arm, probabilities, run_arm
 from ecgrepro.studies.grid import Cell, run_cells
-from ecgrepro.studies.recipes import controls, recipes, simulated_twin
+from ecgrepro.studies.recipes import TWIN, controls, recipes, simulated_twin
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 
@@ -93,6 +94,31 @@ def compared(run: Run, fraction: float, best: Arm) -> list[tuple[Arm, float]]:
     if fraction:
         return [(arm, fraction) for arm in (best, *beaten)]
     return [(best, 0.0), (Arm(ALL_REAL), 1.0), *[(arm, 0.0) for arm in beaten]]
+
+
+def share_curves(rows: pd.DataFrame) -> dict[str, tuple[pd.Series, ...]]:
+    """Macro-F1 on the test records over the share of the real ones in %, with its interval.
+
+    The chosen recipe of each share, the same recipe with the simulator's records, and training on
+    the real records alone and on all of them: for `ecgrepro.plots.learning_curve`.
+    """
+    tested = rows[(rows["metric"] == "macro_f1") & (rows["scope"] == CONFIRMED)]
+    chosen = tested[tested["comparison"] != ""].groupby("fraction")["arm"].first()
+    tested = tested[(tested["comparison"] == "") & tested["fraction"].isin(chosen.index)]
+    by_name = {
+        "chosen recipe": tested["arm"] == tested["fraction"].map(chosen),
+        "the same recipe, simulator's records": tested["arm"].str.endswith(TWIN),
+        REAL: tested["arm"] == REAL,
+    }
+    curves = {}
+    for name, mask in by_name.items():
+        own = tested[mask].sort_values("fraction")
+        curves[name] = (100 * own["fraction"], own["value"], own["low"], own["high"])
+    most = tested[tested["arm"] == ALL_REAL]
+    if len(most):
+        ends = [0, 100 * tested["fraction"].max()]
+        curves[ALL_REAL] = (ends, [most["value"].iloc[0]] * 2)
+    return {name: curve for name, curve in curves.items() if len(curve[0])}
 
 
 def _tried(run: Run, dataset: str, fraction: float) -> list[Result]:

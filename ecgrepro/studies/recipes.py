@@ -13,6 +13,7 @@ from ecgrepro.studies.pretraining import other_hospital
 from ecgrepro.studies.run import Run
 
 SIMULATOR = "simulator"
+TWIN = "(the same recipe)"  # ends the name of a recipe with the simulator's records
 
 
 def controls(run: Run, fraction: float) -> list[Arm]:
@@ -60,7 +61,7 @@ def simulated_twin(run: Run, arm: Arm) -> Arm | None:
         return None
     put = {what: SIMULATOR for what in ("generator", "start") if getattr(arm, what)}
     name = arm.name.replace(run.profile.helper, SIMULATOR)
-    return replace(arm, name=f"{name} (the same recipe)", guidance=None, **put)
+    return replace(arm, name=f"{name} {TWIN}", guidance=None, **put)
 
 
 def _with_real(run: Run, dataset: str, name: str, most: float) -> list[Arm]:

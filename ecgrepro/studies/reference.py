@@ -66,13 +66,18 @@ def frozen_results(folder: Path = FOLDER) -> pd.DataFrame:
     return found[~found["section"].isin(NO_EVIDENCE)]
 
 
+def frozen_helping(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
+    """What the frozen run found that helps on a data set: the results of `07_helping`."""
+    found = read_results(folder / "results")
+    return found[(found["section"] == "07_helping") & (found["dataset"] == dataset)]
+
+
 def frozen_gains(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
     """What the frozen run's chosen recipes gained on a data set: macro-F1 minus that of controls.
 
     Columns: share of the real records, recipe, minus, difference, d, p; empty if there is nothing.
     """
-    found = read_results(folder / "results")
-    found = found[(found["section"] == "07_helping") & (found["dataset"] == dataset)]
+    found = frozen_helping(dataset, folder)
     found = found[(found["metric"] == "macro_f1") & (found["comparison"] != "")]
     lines = [
         {
