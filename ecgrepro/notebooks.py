@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.kernels import own_sockets
 from ecgrepro.profiles import GENERATORS, Profile, is_file_name, load_profile
 from ecgrepro.progress import clear, followed
 from ecgrepro.provenance import PROJECT, closure, imported, module_file
@@ -145,7 +146,7 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int 
     started, clock = datetime.now(UTC), time.perf_counter()
     told = _Told(page.name)
     try:
-        with followed(told.work):
+        with followed(told.work), own_sockets() as config:
             notebook = papermill.execute_notebook(
                 FOLDER / f"{page.section}.ipynb",
                 failed,
@@ -154,6 +155,7 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int 
                 kernel_name="python3",
                 cwd=FOLDER,
                 progress_bar=False,
+                config=config,
             )
     except PapermillExecutionError as error:
         raise EcgreproError(_explain(page, error, failed)) from error
@@ -264,9 +266,10 @@ def store(name: str) -> Path:
     path = FOLDER / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    client = nbclient.NotebookClient(
-        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
-    )
-    client.execute()
+    where = {"metadata": {"path": str(FOLDER)}}
+    with own_sockets() as config:
+        nbclient.NotebookClient(
+            notebook, timeout=None, kernel_name="python3", resources=where, config=config
+        ).execute()
     nbformat.write(scrub(notebook), path)
     return path
