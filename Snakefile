@@ -24,7 +24,7 @@ BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() a
 
 def frozen(page):
     """The results that come with the project, for the pages that show them."""
-    shown = page.startswith(("06_", "07_"))
+    shown = page.startswith(("04_", "05_", "06_", "07_"))
     return sorted((PROJECT / "reference").rglob("*.json")) if shown else []
 
 

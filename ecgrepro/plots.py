@@ -136,14 +136,18 @@ def learning_curve(
     *,
     from_zero: bool = False,
     logarithmic: bool = False,
+    even: bool = False,
 ) -> Axes:
     """Lines over training steps, fractions of data, ...
 
     ``curves`` maps a name to ``(x, y)`` or ``(x, y, low, high)``; the band is the interval.
     ``from_zero``: the y axis starts at zero. ``logarithmic``: the x axis, marked at the values.
+    ``even``: the values of x stand side by side at equal distances; the legend above.
     """
     ax = _axes((6.4, 3.6), ax)
+    marks = sorted({float(v) for x, *_ in curves.values() for v in x})
     for i, (name, (x, y, *band)) in enumerate(curves.items()):
+        x = [marks.index(v) for v in x] if even else x
         color = PALETTE[i % len(PALETTE)]
         marker = "o" if len(x) <= 12 else None
         ax.plot(x, y, color=color, marker=marker, markersize=4, label=name)
@@ -154,11 +158,13 @@ def learning_curve(
         ax.set_ylim(0, 1.1 * max(float(np.max(y)) for _, y, *_ in curves.values()) or 1)
     if logarithmic:
         ax.set_xscale("log")
-        marks = sorted({float(v) for x, *_ in curves.values() for v in x})
         ax.set_xticks(marks, [f"{v:g}" for v in marks])
         ax.minorticks_off()
+    if even:
+        ax.set_xticks(range(len(marks)), [f"{v:g}" for v in marks])
     if len(curves) > 1:
-        ax.legend()
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
+        ax.legend(**(above if even else {}))
     return ax
 
 

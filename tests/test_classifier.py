@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ecgrepro.batches import classical, crop, draw_batches, draw_fading
 from ecgrepro.classifier import Classifier
 from ecgrepro.classifier_config import ClassifierConfig
-from ecgrepro.classifier_training import balanced_weights
+from ecgrepro.classifier_training import balanced_weights, record_losses
 from ecgrepro.cohort import LEADS, Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.resnet import ResNet1d
@@ -176,6 +178,28 @@ def test_class_weights_favour_the_rare():
     assert mean[True] > mean[False] + 0.1
     balanced = balanced_weights(torch.tensor([0, 0, 0, 2]), 3)
     torch.testing.assert_close(balanced, torch.tensor([4 / 6, 0.0, 2.0]))
+
+
+@given(st.lists(st.floats(0.05, 20), min_size=4, max_size=4), st.integers(0, 3))
+def test_class_weights_weigh_the_loss_and_do_not_move_its_optimum(weights, target):
+    """A record's loss is least at its smoothed target, however rare the other classes are."""
+    smoothed = torch.full((4,), 0.05 / 4)
+    smoothed[target] += 0.95
+    logits = smoothed.log()[None].double().requires_grad_()
+    targets, weights = torch.tensor([target]), torch.tensor(weights)
+    plain = record_losses(logits, targets, None, 0.05)
+    weighed = record_losses(logits, targets, weights, 0.05)
+    torch.testing.assert_close(weighed, plain * weights[target])
+    weighed.sum().backward()
+    torch.testing.assert_close(logits.grad, torch.zeros_like(logits), atol=1e-5, rtol=0)
+
+
+def test_updates_are_counted_where_they_are_made(monkeypatch):
+    made = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda *a, **k: made.append(1) or step(*a, **k))
+    classifier = Classifier(BRIEF, device="cpu").fit(TRAIN, VALIDATION)
+    assert len(made) == classifier.updates == BRIEF.updates
 
 
 def test_class_without_training_record_is_recorded():

@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +37,7 @@ from ecgrepro.studies.helping import (
 )
 from ecgrepro.studies.pretraining import pretrained, share
 from ecgrepro.studies.recipes import controls, recipes, simulated_twin
-from ecgrepro.studies.reference import freeze, frozen_facts, frozen_gains, frozen_results
+from ecgrepro.studies.reference import freeze, frozen_facts, frozen_page, frozen_results
 from ecgrepro.studies.run import Run
 from ecgrepro.studies.synthesis import synthetic_pool
 
@@ -109,7 +108,7 @@ def test_the_curves_over_shares_are_of_test_records_and_of_the_recipe_chosen_at_
         row("a", 0.0, -0.3, helping.ALL_REAL), row("b", 0.1, 0.6), row(REAL, 0.1, 0.4),
         row("b, simulator (the same recipe)", 0.1, 0.45), row("b", 0.1, 0.2, REAL),
     ]  # fmt: skip
-    found = helping.share_curves(pd.DataFrame(map(vars, rows)))
+    found = helping.share_curves(rows)
     drawn = {name: [list(axis) for axis in curve] for name, curve in found.items()}
     assert drawn.pop("chosen recipe") == [[0, 10], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7]]
     assert drawn.pop("the same recipe, simulator's records")[:2] == [[10], [0.45]]
@@ -284,7 +283,8 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monke
         freeze(tmp_path / "run", tmp_path / "reference")
     found = frozen_results(tmp_path / "reference")
     assert list(found["section"]) == list(sections[:-1])  # what helps is no evidence for a claim
-    assert frozen_gains("chapman", tmp_path / "reference").empty
+    assert not frozen_page("07_helping", "ptb-xl", tmp_path / "reference")
+    assert frozen_page("07_helping", "chapman", tmp_path / "reference") == [Result("macro_f1", 0.5)]
     assert frozen_facts()["generators"], "the project's own frozen run says nothing of them"
     facts = frozen_facts(tmp_path / "reference")
     assert facts["seeds"] == ["0, 1"] and facts["generators"] == ["a GPU (unet)"]

@@ -9,9 +9,11 @@ from test_cohort import a_cohort
 from ecgrepro import Cohort, EcgreproError, make_generator
 from ecgrepro.datasets import load_cohort
 from ecgrepro.export import export_wfdb
+from ecgrepro.studies import synthesis
+from ecgrepro.studies.arms import REAL, Arm, run_arm
 from ecgrepro.studies.leakage import check_apart
 from ecgrepro.studies.run import Run
-from ecgrepro.studies.synthesis import check_trained_on
+from ecgrepro.studies.synthesis import check_trained_on, synthetic_pool
 
 
 @pytest.fixture
@@ -71,3 +73,24 @@ def test_a_generator_that_saw_other_folds_is_refused(tmp_path):
     with pytest.raises(EcgreproError, match="simulator was fitted to other records .* of chapman"):
         check_trained_on(generator, parts["train"], "chapman")
     check_trained_on(make_generator("simulator").fit(parts["train"]), parts["train"], "chapman")
+
+
+def test_an_arm_refuses_a_copy_of_a_test_record_before_it_trains(tmp_path, monkeypatch):
+    run = Run("smoke", "simulated", tmp_path)
+    parts = run.splits("chapman")
+    leaking = planted(parts["train"], parts["test"])
+    monkeypatch.setattr("ecgrepro.studies.arms.training_set", lambda *_: leaking)
+    monkeypatch.setattr("ecgrepro.studies.arms.Classifier", None)
+    with pytest.raises(EcgreproError, match=r"training record made-7 \(unet\) is the test record"):
+        run_arm(run, "chapman", Arm(REAL), 0)
+
+
+def test_a_run_refuses_a_saved_generator_that_saw_other_folds(tmp_path, monkeypatch):
+    """As one that another machine trained and whose folder was copied."""
+    run = Run("smoke", "simulated", tmp_path)
+    parts = run.splits("chapman")
+    everything = Cohort.concat([parts["train"], parts["test"]])
+    make_generator("simulator").fit(everything).save(tmp_path / "made" / "model")
+    monkeypatch.setattr(synthesis, "_generator_folder", lambda *_: tmp_path / "made")
+    with pytest.raises(EcgreproError, match="simulator was fitted to other records"):
+        synthetic_pool(run, "chapman", "simulator")

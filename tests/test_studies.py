@@ -155,6 +155,25 @@ def test_resemblance_is_judged_by_intervals_against_the_floor(frechet, coverage,
     assert verdict("C1", *(("03_closeness", row) for row in rows)) == expected
 
 
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [(6.0, NOT_SUPPORTED), (4.9, INCONCLUSIVE), (4.0, SUPPORTED)],
+)
+def test_a_claim_about_each_fails_with_one(second, expected):
+    rows = []
+    for generator, frechet in (("diffwave", 4.0), ("timevqvae", second), ("timediffusion", 4.9)):
+        if generator == "timediffusion" and expected == SUPPORTED:
+            continue
+        keys = {"dataset": "ptb-xl", "generator": generator}
+        rows += [
+            Result("frechet_distance", frechet, frechet - 0.2, frechet + 0.2, **keys),
+            Result("coverage", 0.8, 0.75, 0.85, **keys),
+            Result("frechet_distance", 1.0, comparison="floor", **keys),
+            Result("coverage", 0.9, comparison="floor", **keys),
+        ]
+    assert verdict("C1", *(("03_closeness", row) for row in rows)) == expected
+
+
 def gain(low, high, dataset, metric="macro_f1", p=0.01):
     return "04_augmentation", Result(
         metric, (low + high) / 2, low, high, dataset=dataset, scope=dataset,

@@ -6,19 +6,20 @@ again with the seeds of the study, and compared on the *test* records with train
 only and with every control that has the same budget.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from ecgrepro.report import SIGNIFICANT
+from ecgrepro.report import SIGNIFICANT, number
 from ecgrepro.results import Result
 from ecgrepro.scores import scores
 from ecgrepro.studies.arms import REAL, Arm, probabilities, run_arm
+from ecgrepro.studies.claims import CLOSE
 from ecgrepro.studies.grid import Cell, run_cells
 from ecgrepro.studies.recipes import TWIN, controls, recipes, simulated_twin
 from ecgrepro.studies.run import Run
-from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
+from ecgrepro.studies.scoring import arm_results, corrected, curve, differences, patients_of
 
 TRIED = "validation"  # scope of what recipes are chosen by
 CONFIRMED = "test"  # scope of what is claimed
@@ -37,16 +38,57 @@ class Setting:
 
     @property
     def verdict(self) -> str:
-        """Whether the chosen recipe beats every arm that it is compared with on macro-F1.
+        """Whether the chosen recipe beats every arm that it is compared with: see `verdict`."""
+        return verdict(self.rows)
 
-        `HELPS` if all differences lie above zero, also after correction; `HARMS` if one lies below.
-        """
-        gains = [r for r in self.rows if r.metric == "macro_f1" and r.arm == self.best.name]
-        gains = [r for r in gains if r.comparison and r.scope == CONFIRMED]
-        if all(r.low > 0 and r.p_value <= SIGNIFICANT for r in gains):
-            return HELPS
-        worse = any(r.high < 0 and r.p_value <= SIGNIFICANT for r in gains)
-        return HARMS if worse else OPEN
+
+def verdict(results: Sequence[Result]) -> str:
+    """Whether the chosen recipe of one share beats every arm that it is compared with on macro-F1.
+
+    `HELPS` if all differences lie above zero, also after correction; `HARMS` if one lies below.
+    """
+    gains = _gains(results)
+    if all(r.low > 0 and r.p_value <= SIGNIFICANT for r in gains):
+        return HELPS
+    worse = any(r.high < 0 and r.p_value <= SIGNIFICANT for r in gains)
+    return HARMS if worse else OPEN
+
+
+def verdict_lines(results: Sequence[Result]) -> list[dict[str, str]]:
+    """One line for each share: its recipe, the difference that it falls short by, the verdict."""
+    lines = []
+    for fraction in sorted({row.fraction for row in results}):
+        own = [row for row in results if row.fraction == fraction]
+        least = min(_gains(own), key=lambda row: row.low)
+        lines.append(
+            {
+                "share": f"{fraction:.0%}",
+                "chosen recipe": least.arm,
+                "least sure difference": number(least.value, least.low, least.high),
+                "to": least.comparison,
+                "verdict": "; ".join([verdict(own), *_remarks(_gains(own))]),
+            }
+        )
+    return lines
+
+
+def _remarks(gains: Sequence[Result]) -> list[str]:
+    """What a verdict does not say: how nearly it was missed, and what was not to be expected."""
+    found = []
+    if all(r.low > 0 for r in gains) and any(r.p_value > SIGNIFICANT for r in gains):
+        found.append("every interval lies above zero, but not after correction")
+    for row in (r for r in gains if r.comparison == ALL_REAL):
+        within = "within" if row.value >= -CLOSE else "not within"
+        sure = (row.low >= -CLOSE) or (row.high < -CLOSE)
+        found.append(
+            f"{within} {100 * CLOSE:g} points of training on all real records"
+            + ("" if sure else ", the bound being inside the interval")
+        )
+    return found
+
+
+def _gains(results: Sequence[Result]) -> list[Result]:
+    return [r for r in results if r.metric == "macro_f1" and r.comparison and r.scope == CONFIRMED]
 
 
 def settings(run: Run, dataset: str) -> list[Setting]:
@@ -96,29 +138,24 @@ def compared(run: Run, fraction: float, best: Arm) -> list[tuple[Arm, float]]:
     return [(best, 0.0), (Arm(ALL_REAL), 1.0), *[(arm, 0.0) for arm in beaten]]
 
 
-def share_curves(rows: pd.DataFrame) -> dict[str, tuple[pd.Series, ...]]:
+def share_curves(results: Sequence[Result]) -> dict[str, tuple[Sequence[float], ...]]:
     """Macro-F1 on the test records over the share of the real ones in %, with its interval.
 
     The chosen recipe of each share, the same recipe with the simulator's records, and training on
     the real records alone and on all of them: for `ecgrepro.plots.learning_curve`.
     """
-    tested = rows[(rows["metric"] == "macro_f1") & (rows["scope"] == CONFIRMED)]
-    chosen = tested[tested["comparison"] != ""].groupby("fraction")["arm"].first()
-    tested = tested[(tested["comparison"] == "") & tested["fraction"].isin(chosen.index)]
+    tested = [r for r in results if r.metric == "macro_f1" and r.scope == CONFIRMED]
+    chosen = {r.fraction: r.arm for r in tested if r.comparison}
+    tested = [r for r in tested if not r.comparison and r.fraction in chosen]
     by_name = {
-        "chosen recipe": tested["arm"] == tested["fraction"].map(chosen),
-        "the same recipe, simulator's records": tested["arm"].str.endswith(TWIN),
-        REAL: tested["arm"] == REAL,
+        "chosen recipe": [r for r in tested if r.arm == chosen[r.fraction]],
+        "the same recipe, simulator's records": [r for r in tested if r.arm.endswith(TWIN)],
+        REAL: [r for r in tested if r.arm == REAL],
     }
-    curves = {}
-    for name, mask in by_name.items():
-        own = tested[mask].sort_values("fraction")
-        curves[name] = (100 * own["fraction"], own["value"], own["low"], own["high"])
-    most = tested[tested["arm"] == ALL_REAL]
-    if len(most):
-        ends = [0, 100 * tested["fraction"].max()]
-        curves[ALL_REAL] = (ends, [most["value"].iloc[0]] * 2)
-    return {name: curve for name, curve in curves.items() if len(curve[0])}
+    curves = {name: curve(own) for name, own in by_name.items() if own}
+    for most in (r.value for r in tested if r.arm == ALL_REAL):
+        curves[ALL_REAL] = ([0, 100 * max(chosen)], [most, most])
+    return curves
 
 
 def _tried(run: Run, dataset: str, fraction: float) -> list[Result]:

@@ -4,13 +4,15 @@ A classifier that is trained on two hospitals sees more records, and records of 
 questions take this apart: whether the hospitals can be told by the records at all (`source_shift`),
 what a model of one hospital is worth in the other (`crossing_results`), and, on the page of the
 merged data, whether a gain remains against oversampling, class weights and classical augmentation,
-and in each hospital alone (`ecgrepro.studies.augmentation`).
+and in each hospital alone (`ecgrepro.studies.augmentation`). `explained` puts the answers together.
 """
 
 import numpy as np
 
 from ecgrepro.closeness.privacy import share_below
 from ecgrepro.closeness.telling import discriminator_scores
+from ecgrepro.profiles import LEARNED
+from ecgrepro.report import marked, number
 from ecgrepro.results import Result
 from ecgrepro.studies.arms import REAL, Arm, probabilities
 from ecgrepro.studies.classifiers import real_classifier
@@ -87,3 +89,40 @@ def crossing_results(run: Run) -> list[Result]:
         test = run.splits(home)["test"]
         rows += arm_results(test, by_arm, WITHIN, resamples=run.profile.resamples, **keys)
     return corrected(rows)
+
+
+def explained(rows: list[Result]) -> list[tuple[str, str]]:
+    """Questions about the merged gain, each with what the results of the merged page say of it."""
+    rows = [row for row in rows if row.value is not None]
+    (shift,) = [r for r in rows if r.metric == "source_auc" and not r.rhythm]
+    found = [("Can the hospitals be told apart by a record? (AUC; 0.5: no)", _shown(shift))]
+    f1 = [r for r in rows if r.metric == "macro_f1" and r.comparison]
+    crossed = {(r.dataset, r.arm): r for r in f1 if r.scope == CROSSING}
+    for home in HOSPITALS:
+        found += [
+            (f"What does training in both change for {home}?", _shown(crossed[home, BOTH])),
+            (
+                f"And training in the other hospital alone, for {home}?",
+                _shown(crossed[home, ACROSS]),
+            ),
+        ]
+    gains = [r for r in f1 if r.scope == MERGED and r.comparison == REAL and _learned(r.arm)]
+    if not gains:
+        return found
+    best = max(gains, key=lambda row: row.value)
+    found.append((f"What do synthetic records add at most? ({best.arm})", _shown(best)))
+    for scope in HOSPITALS:
+        part = next(r for r in f1 if (r.scope, r.comparison, r.arm) == (scope, REAL, best.arm))
+        found.append((f"The same, in {scope} alone", _shown(part)))
+    for row in f1:
+        if row.scope == MERGED and row.arm == best.arm and row.comparison != REAL:
+            found.append((f"Does that remain against {row.comparison}?", _shown(row)))
+    return found
+
+
+def _learned(arm: str) -> bool:
+    return any(arm.startswith(f"real + {name}") for name in LEARNED)
+
+
+def _shown(row: Result) -> str:
+    return f"{number(row.value, row.low, row.high)} {marked(row) if row.comparison else ''}".strip()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pandas as pd
 from ecgrepro.errors import EcgreproError
 from ecgrepro.provenance import PROJECT
 from ecgrepro.report import effect, marked, number
-from ecgrepro.results import read_results
+from ecgrepro.results import Result, read_results
+from ecgrepro.studies.arms import REAL
 from ecgrepro.studies.run import NO_EVIDENCE
+from ecgrepro.studies.transfer import SCRATCH
 
 FOLDER = PROJECT / "reference"
 FROZEN = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")  # sections
@@ -54,8 +57,13 @@ def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
 
 
 def _provenance(path: Path) -> dict:
+    return _content(path)["provenance"]
+
+
+def _content(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())["provenance"]
+        content = json.loads(path.read_text())
+        return {key: content[key] for key in ("provenance", "results")}
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise EcgreproError(f"{path} is no results file ({error}): run its page again") from error
 
@@ -66,31 +74,60 @@ def frozen_results(folder: Path = FOLDER) -> pd.DataFrame:
     return found[~found["section"].isin(NO_EVIDENCE)]
 
 
-def frozen_helping(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
-    """What the frozen run found that helps on a data set: the results of `07_helping`."""
-    found = read_results(folder / "results")
-    return found[(found["section"] == "07_helping") & (found["dataset"] == dataset)]
+def frozen_page(section: str, instance: str, folder: Path = FOLDER) -> list[Result]:
+    """The results of one page of the frozen run; none if it has not got that page."""
+    path = folder / "results" / section / f"{instance}.json"
+    return [Result(**row) for row in _content(path)["results"]] if path.is_file() else []
 
 
-def frozen_gains(dataset: str, folder: Path = FOLDER) -> pd.DataFrame:
-    """What the frozen run's chosen recipes gained on a data set: macro-F1 minus that of controls.
+def helping_gains(results: Sequence[Result]) -> pd.DataFrame:
+    """What the chosen recipes of `07_helping` gained: macro-F1 minus that of controls.
 
-    Columns: share of the real records, recipe, minus, difference, d, p; empty if there is nothing.
+    Columns: share of the real records, recipe, minus, difference, d, p.
     """
-    found = frozen_helping(dataset, folder)
-    found = found[(found["metric"] == "macro_f1") & (found["comparison"] != "")]
     lines = [
         {
             "share": f"{row.fraction:.0%}",
             "chosen recipe": row.arm,
             "minus": row.comparison,
-            "difference of macro-F1": f"{number(row.value, row.low, row.high)} {marked(row)}",
+            "difference of macro-F1": _marked(row),
             "d": effect(row.effect),
             "p": f"{row.p_value:.3f}",
         }
-        for row in found.itertuples()
+        for row in results
+        if row.metric == "macro_f1" and row.comparison
     ]
     return pd.DataFrame(lines)
+
+
+def transfer_scores(results: Sequence[Result]) -> pd.DataFrame:
+    """Macro-F1 of each arm of `05_transfer` by share, marked against training from scratch."""
+    f1 = [row for row in results if row.metric == "macro_f1"]
+    marks = {(r.arm, r.fraction): marked(r) for r in f1 if r.comparison == SCRATCH}
+    lines: dict[str, dict[str, str]] = {}
+    for row in f1:
+        if not row.comparison:
+            said = f"{row.value:.3f} {marks.get((row.arm, row.fraction), '')}".strip()
+            lines.setdefault(row.arm, {})[f"{row.fraction:.0%}"] = said
+    shares = [f"{share:.0%}" for share in sorted({row.fraction for row in f1})]
+    return (
+        pd.DataFrame(lines).T.reindex(columns=shares).fillna("–").rename_axis("arm").reset_index()
+    )
+
+
+def augmentation_gains(results: Sequence[Result]) -> pd.DataFrame:
+    """Macro-F1 of each arm of `04_augmentation` minus training on real records only."""
+    lines = [
+        {"tested on": row.scope, "arm": row.arm, "difference of macro-F1": _marked(row),
+         "d": effect(row.effect), "p": f"{row.p_value:.3f}"}
+        for row in results
+        if row.metric == "macro_f1" and row.comparison == REAL
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _marked(row: Result) -> str:
+    return f"{number(row.value, row.low, row.high)} {marked(row)}"
 
 
 def frozen_facts(folder: Path = FOLDER) -> dict:

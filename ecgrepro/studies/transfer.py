@@ -4,6 +4,7 @@ A classifier from scratch has as many updates as pre-training and fine-tuning ha
 is never one of more training.
 """
 
+from collections.abc import Sequence
 from itertools import product
 
 from ecgrepro.results import Result
@@ -11,7 +12,7 @@ from ecgrepro.studies.arms import Arm, probabilities
 from ecgrepro.studies.grid import Cell, run_cells
 from ecgrepro.studies.pretraining import other_hospital
 from ecgrepro.studies.run import HOSPITALS, Run
-from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
+from ecgrepro.studies.scoring import arm_results, corrected, curve, differences, patients_of
 
 SCRATCH = "from scratch"
 ALL_REAL = "from scratch on all real records"
@@ -58,3 +59,10 @@ def transfer_results(run: Run, dataset: str) -> list[Result]:
             settings = {"patients": patients_of(test), "resamples": resamples}
             rows += differences(test, {ALL_REAL: all_real, **tuned}, ALL_REAL, settings, keys)
     return corrected(rows)
+
+
+def share_curves(results: Sequence[Result]) -> dict[str, tuple[Sequence[float], ...]]:
+    """Macro-F1 of each arm over the share of the real records, as `scoring.curve`."""
+    scored = [r for r in results if r.metric == "macro_f1" and not r.comparison]
+    names = dict.fromkeys(r.arm for r in scored)
+    return {name: curve([r for r in scored if r.arm == name]) for name in names}
