@@ -101,11 +101,14 @@ def book(run_dir: Annotated[Path, typer.Option()]) -> None:
 
 
 @app.command(hidden=True)
-def freeze(run_dir: Annotated[Path, typer.Option()]) -> None:
-    """Take over a run's results as those that come with the project, in reference/."""
+def freeze(run_dir: Annotated[Path, typer.Option()], confirmation: bool = False) -> None:
+    """Take over a run's results as those that come with the project, in reference/.
+
+    With --confirmation those of profile `confirm`, beside the others.
+    """
     from ecgrepro.studies.reference import freeze as freeze_results
 
-    for path in freeze_results(run_dir):
+    for path in freeze_results(run_dir, confirmation=confirmation):
         print(path)
 
 

@@ -281,6 +281,10 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, monke
     (tmp_path / "run" / "results" / "04_augmentation" / "chapman.json").write_text("[1]")
     with pytest.raises(EcgreproError, match="chapman.json is no results file .* run its page"):
         freeze(tmp_path / "run", tmp_path / "reference")
+    beside = freeze(tmp_path / "run", tmp_path / "reference", confirmation=True)
+    assert [path.parts[-3:] for path in beside] == [("confirmed", "07_helping", "chapman.json")]
+    again = frozen_page("07_helping", "chapman", tmp_path / "reference", kind="confirmed")
+    assert again == [Result("macro_f1", 0.5)] and all(path.is_file() for path in frozen)
     found = frozen_results(tmp_path / "reference")
     assert list(found["section"]) == list(sections[:-1])  # what helps is no evidence for a claim
     assert not frozen_page("07_helping", "ptb-xl", tmp_path / "reference")

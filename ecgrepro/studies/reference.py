@@ -16,12 +16,16 @@ from ecgrepro.studies.run import NO_EVIDENCE
 from ecgrepro.studies.transfer import SCRATCH
 
 FOLDER = PROJECT / "reference"
-FROZEN = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")  # sections
+HELPING = ("07_helping",)
+FROZEN = ("03_closeness", "04_augmentation", "05_transfer", *HELPING)  # sections
+RESULTS, CONFIRMED = "results", "confirmed"  # folders
 SHOWN = ("profile", "data", "commit", "device", "seeds")  # of the provenance
 
 
-def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
+def freeze(run_dir: Path, folder: Path = FOLDER, *, confirmation: bool = False) -> list[Path]:
     """Take over a run's results as the frozen ones; what was frozen before is replaced.
+
+    ``confirmation``: of a run that asks an open question of `07_helping` again, with other seeds.
 
     Raises
     ------
@@ -29,7 +33,8 @@ def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
         If the run is not on real recordings, was made by code that is in no commit, or has no
         results of a section.
     """
-    found = [p for name in FROZEN for p in sorted((run_dir / "results" / name).glob("*.json"))]
+    sections, place = (HELPING, CONFIRMED) if confirmation else (FROZEN, RESULTS)
+    found = [p for name in sections for p in sorted((run_dir / "results" / name).glob("*.json"))]
     for path in found:
         facts = _provenance(path)
         if facts["data"] not in ("partial real", "full real") or facts["dirty"] is not False:
@@ -38,9 +43,9 @@ def freeze(run_dir: Path, folder: Path = FOLDER) -> list[Path]:
                 f"{path} is of {facts['data']} recordings, commit {facts['commit'][:12]}{changed}: "
                 "only a run on real recordings by committed code can be frozen"
             )
-    if missing := [name for name in FROZEN if not any(p.parent.name == name for p in found)]:
+    if missing := [name for name in sections if not any(p.parent.name == name for p in found)]:
         raise EcgreproError(f"{run_dir} has no results of {', '.join(missing)}: run them first")
-    results, partial = folder / "results", folder / "results.partial"
+    results, partial = folder / place, folder / f"{place}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         for path in found:
@@ -70,13 +75,18 @@ def _content(path: Path) -> dict:
 
 def frozen_results(folder: Path = FOLDER) -> pd.DataFrame:
     """The frozen results that the claims are judged by, as `ecgrepro.studies.run.Run.results`."""
-    found = read_results(folder / "results")
+    found = read_results(folder / RESULTS)
     return found[~found["section"].isin(NO_EVIDENCE)]
 
 
-def frozen_page(section: str, instance: str, folder: Path = FOLDER) -> list[Result]:
-    """The results of one page of the frozen run; none if it has not got that page."""
-    path = folder / "results" / section / f"{instance}.json"
+def frozen_page(
+    section: str, instance: str, folder: Path = FOLDER, *, kind: str = RESULTS
+) -> list[Result]:
+    """The results of one page of the frozen run; none if it has not got that page.
+
+    ``kind``: `RESULTS`, or `CONFIRMED`, those of the run that asked again with other seeds.
+    """
+    path = folder / kind / section / f"{instance}.json"
     return [Result(**row) for row in _content(path)["results"]] if path.is_file() else []
 
 
@@ -132,7 +142,7 @@ def _marked(row: Result) -> str:
 
 def frozen_facts(folder: Path = FOLDER) -> dict:
     """Profile, data, commits, devices and seeds of the frozen run, and its generators' devices."""
-    facts = [_provenance(path) for path in sorted((folder / "results").rglob("*.json"))]
+    facts = [_provenance(path) for path in sorted((folder / RESULTS).rglob("*.json"))]
     shown = {key: sorted({_listed(fact[key]) for fact in facts}) for key in SHOWN}
     names: dict[str, set[str]] = {}
     for fact in facts:
