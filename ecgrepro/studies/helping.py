@@ -71,8 +71,11 @@ def settings(run: Run, dataset: str) -> list[Setting]:
             for cell in [Cell(dataset, arm, seed, share) for seed in run.profile.seeds]
         ],
     )
+    confirmed = corrected_together(
+        [row for f in fractions for row in _confirmed(run, dataset, f, best[f])]
+    )
     return [
-        Setting(dataset, f, best[f], [*tried[f], *_confirmed(run, dataset, f, best[f])])
+        Setting(dataset, f, best[f], [*tried[f], *[row for row in confirmed if row.fraction == f]])
         for f in fractions
     ]
 
@@ -119,7 +122,7 @@ def _best(run: Run, dataset: str, fraction: float, rows: list[Result]) -> Arm:
 
 
 def _confirmed(run: Run, dataset: str, fraction: float, best: Arm) -> list[Result]:
-    """Scores on the test records, and the chosen recipe minus each of the others, corrected."""
+    """Scores on the test records, and the chosen recipe minus each of the others."""
     test, resamples = run.splits(dataset)["test"], run.profile.resamples
     by_arm = {
         arm.name: probabilities(run, dataset, arm, share)
@@ -132,7 +135,13 @@ def _confirmed(run: Run, dataset: str, fraction: float, best: Arm) -> list[Resul
         if name != best.name:
             pair = {name: stack, best.name: by_arm[best.name]}
             paired += differences(test, pair, name, own, keys)
-    # The family is all that the recipe is compared with: corrected together, then named again.
-    together = corrected([replace(row, comparison="") for row in paired])
-    named = zip(together, paired, strict=True)
-    return rows + [replace(row, comparison=was.comparison) for row, was in named]
+    return rows + paired
+
+
+def corrected_together(rows: list[Result]) -> list[Result]:
+    """The rows with p-values corrected over every share and all that the recipes are compared with.
+
+    Asking at one share after another until something helps must not make chance look like help.
+    """
+    together = corrected([replace(row, comparison="") for row in rows])
+    return [replace(row, p_value=one.p_value) for row, one in zip(rows, together, strict=True)]
