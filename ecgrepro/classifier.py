@@ -119,7 +119,7 @@ class Classifier:
             self.network, self.history = train_network(
                 network, self.config, *data, self.seed, order
             )
-        self.updates = self.config.updates
+        self.updates = self.history[-1]["update"]  # as many as the loop has counted
         self.best_update = next(seen["update"] for seen in self.history if "kept" in seen)
         return self
 

@@ -69,14 +69,7 @@ def train_network(
     for update, batch in enumerate(bar, 1):
         with mixed_precision(config, device):
             logits = network(batch_of(batch, chance))
-        # Not cross_entropy's own weighted mean: a weighted record counts alike in any batch.
-        loss = F.cross_entropy(
-            logits.float(),
-            targets[batch],
-            weight=weights,
-            label_smoothing=config.label_smoothing,
-            reduction="none",
-        ).mean()
+        loss = record_losses(logits, targets[batch], weights, config.label_smoothing).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -96,6 +89,19 @@ def train_network(
     best[1]["kept"] = True
     averaged.module.load_state_dict(best[2])
     return averaged.module.eval(), history
+
+
+def record_losses(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float
+) -> Tensor:
+    """Smoothed cross-entropy of each record, (batch,), times the weight of its class, if any.
+
+    Not cross_entropy's own weights: with label smoothing they also weigh the small share that each
+    record gives to the other classes, so that a frequent class would be pulled to the rare ones;
+    and its mean divides by the weights of the batch, so that a record counted otherwise in each.
+    """
+    losses = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="none")
+    return losses if weights is None else losses * weights[targets]
 
 
 def forward(function: Callable[[Tensor], Tensor], x: Tensor, config: ClassifierConfig) -> Tensor:
