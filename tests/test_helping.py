@@ -31,9 +31,9 @@ from ecgrepro.studies.helping import (
     HELPS,
     OPEN,
     TRIED,
-    Setting,
     compared,
     settings,
+    verdict,
 )
 from ecgrepro.studies.pretraining import pretrained, share
 from ecgrepro.studies.recipes import controls, recipes, simulated_twin
@@ -74,7 +74,7 @@ def gains(*bounds):
         for i, b in enumerate(bounds)
     ]  # fmt: skip
     rows += [Result("macro_f1", 0.9, arm="a", scope=CONFIRMED)]
-    return Setting("chapman", 0.1, Arm("a"), rows).verdict
+    return verdict(rows)
 
 
 def test_a_recipe_helps_only_if_it_beats_every_control():

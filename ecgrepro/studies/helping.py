@@ -36,11 +36,6 @@ class Setting:
     best: Arm
     rows: list[Result]
 
-    @property
-    def verdict(self) -> str:
-        """Whether the chosen recipe beats every arm that it is compared with: see `verdict`."""
-        return verdict(self.rows)
-
 
 def verdict(results: Sequence[Result]) -> str:
     """Whether the chosen recipe of one share beats every arm that it is compared with on macro-F1.

@@ -18,7 +18,7 @@ from ecgrepro.studies.transfer import SCRATCH
 FOLDER = PROJECT / "reference"
 HELPING = ("07_helping",)
 FROZEN = ("03_closeness", "04_augmentation", "05_transfer", *HELPING)  # sections
-RESULTS, CONFIRMED = "results", "confirmed"  # folders
+RESULTS, ASKED_AGAIN = "results", "confirmed"  # folders
 SHOWN = ("profile", "data", "commit", "device", "seeds")  # of the provenance
 
 
@@ -33,7 +33,7 @@ def freeze(run_dir: Path, folder: Path = FOLDER, *, confirmation: bool = False) 
         If the run is not on real recordings, was made by code that is in no commit, or has no
         results of a section.
     """
-    sections, place = (HELPING, CONFIRMED) if confirmation else (FROZEN, RESULTS)
+    sections, place = (HELPING, ASKED_AGAIN) if confirmation else (FROZEN, RESULTS)
     found = [p for name in sections for p in sorted((run_dir / "results" / name).glob("*.json"))]
     for path in found:
         facts = _provenance(path)
@@ -84,7 +84,7 @@ def frozen_page(
 ) -> list[Result]:
     """The results of one page of the frozen run; none if it has not got that page.
 
-    ``kind``: `RESULTS`, or `CONFIRMED`, those of the run that asked again with other seeds.
+    ``kind``: `RESULTS`, or `ASKED_AGAIN`, those of the run that asked again with other seeds.
     """
     path = folder / kind / section / f"{instance}.json"
     return [Result(**row) for row in _content(path)["results"]] if path.is_file() else []
