@@ -4,9 +4,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-from ecgrepro.notebooks import GRIDS, find_page, pages, source_files
-from ecgrepro.profiles import load_profile
-from ecgrepro.provenance import PROJECT, versions
+from ecgrepro.workflow.pages import GRIDS, find_page, pages, source_files
+from ecgrepro.studies.profiles import load_profile
+from ecgrepro.support.provenance import PROJECT, versions
 
 PROFILE, DATA, RUN = config["profile"], config["data"], Path(config["run_dir"])
 profile = load_profile(PROFILE, DATA)
@@ -18,7 +18,7 @@ if DATA == "real":
 
     INPUTS = [recordings_fingerprint(name) for name in READERS]
 PAGES = {page.name: page for page in pages(profile)}
-BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrepro" / "book.py"]
+BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrepro" / "workflow" / "book.py"]
 BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 

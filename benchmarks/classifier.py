@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.utils.data import DataLoader, Dataset
 
-from ecgrepro.classifier import Classifier
-from ecgrepro.classifier_config import ClassifierConfig
+from ecgrepro.classifier.classifier import Classifier
+from ecgrepro.classifier.config import ClassifierConfig
+from ecgrepro.classifier.resnet import ResNet1d
 from ecgrepro.cohort import Cohort
-from ecgrepro.resnet import ResNet1d
 
 SEEDS = 5
 RECORDS = 1500  # as many as a part of PTB-XL has for training

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.closeness import Budget, compare, frechet_distance, prdc
-from ecgrepro.closeness.kernel import median_distance, mmd, sliced_wasserstein
+from ecgrepro.closeness.metrics.mmd import median_distance, mmd, sliced_wasserstein
 from ecgrepro.cohort import Cohort
 
 PROJECTIONS = 256

@@ -19,7 +19,7 @@ from pathlib import Path
 import wfdb
 
 from ecgrepro.datasets import READERS, load_cohort
-from ecgrepro.datasets.build import _cores
+from ecgrepro.datasets.cache import _cores
 
 OPEN = """
 import sys, time

@@ -34,8 +34,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecgrepro.cohort import Cohort
 from ecgrepro.generators import GENERATORS, make_generator
 from ecgrepro.generators.base import Generator
-from ecgrepro.generators.denoising import DenoisingGenerator
-from ecgrepro.generators.diffwave import PUBLISHED
+from ecgrepro.generators.diffusion.diffwave import PUBLISHED
+from ecgrepro.generators.diffusion.generator import DenoisingGenerator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from oracles import plain

@@ -12,8 +12,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ecgrepro import plots
 from ecgrepro.cohort import Cohort
+from ecgrepro.figures import charts as plots
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _PUBLIC = {
-    "Cohort": "ecgrepro.cohort",
+    "Cohort": "ecgrepro.cohort.cohort",
     "EcgreproError": "ecgrepro.errors",
     "load_cohort": "ecgrepro.datasets",
-    "Classifier": "ecgrepro.classifier",
+    "Classifier": "ecgrepro.classifier.classifier",
     "make_generator": "ecgrepro.generators",
     "load_generator": "ecgrepro.generators",
 }

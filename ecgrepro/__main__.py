@@ -1,5 +1,5 @@
 """``python -m ecgrepro``: the command line."""
 
-from ecgrepro.cli import main
+from ecgrepro.cli.main import main
 
 main()

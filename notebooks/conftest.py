@@ -5,8 +5,8 @@ from contextlib import ExitStack
 import nbval.kernel
 from jupyter_client.manager import KernelManager
 
-from ecgrepro.kernels import own_sockets
-from ecgrepro.pipeline import run_study
+from ecgrepro.workflow.runner import run_study
+from ecgrepro.workflow.sockets import own_sockets
 
 SOCKETS = ExitStack()
 

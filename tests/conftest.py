@@ -2,12 +2,22 @@ import os
 import shutil
 from pathlib import Path
 
-import filelock
 import pytest
+from helpers.runs import update_smoke_run
 
 from ecgrepro.datasets import FOLDERS
-from ecgrepro.pipeline import run_directory, run_study
-from ecgrepro.provenance import PROJECT
+from ecgrepro.support.provenance import PROJECT
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch on one thread, as the profiles of the tests have it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -21,15 +31,6 @@ def recordings() -> Path:
             return root.resolve()
     tried = " or ".join(map(str, roots))
     pytest.skip(f"no real recordings under {tried}: set ECGREPRO_DATA to their root")
-
-
-def update_smoke_run() -> Path:
-    """Bring the run of the smoke profile up to date; the test processes take turns."""
-    directory = run_directory("smoke", "simulated")
-    directory.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(directory / ".tests.lock"):
-        run_study("smoke", "simulated", directory=directory, cores=2)
-    return directory
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 from ecgrepro.closeness.catalogue import FAMILIES, METRICS, Metric
 from ecgrepro.closeness.compare import compare
-from ecgrepro.closeness.coverage import prdc
-from ecgrepro.closeness.distance import frechet_distance
-from ecgrepro.closeness.halves import FLOOR, Budget
+from ecgrepro.closeness.intervals import FLOOR, Budget
+from ecgrepro.closeness.metrics.frechet import frechet_distance
+from ecgrepro.closeness.metrics.prdc import prdc
 
 __all__ = [
     "FAMILIES", "FLOOR", "METRICS", "Budget", "Metric", "compare", "frechet_distance", "prdc"

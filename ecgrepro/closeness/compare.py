@@ -10,16 +10,6 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ecgrepro.closeness.catalogue import FAMILIES, METRICS
-from ecgrepro.closeness.distance import checked_embedding
-from ecgrepro.closeness.draws import (
-    SETS,
-    TEST,
-    check_comparable,
-    check_finite,
-    draw,
-    matched_counts,
-    privacy_draw,
-)
 from ecgrepro.closeness.families import (
     Embedded,
     Heart,
@@ -30,12 +20,22 @@ from ecgrepro.closeness.families import (
     lacking_heart,
     lacking_residual,
 )
-from ecgrepro.closeness.halves import Budget, Sampling, Work, rows_of, without_value
-from ecgrepro.closeness.physiology import measures
-from ecgrepro.closeness.warping import dtw_distances
+from ecgrepro.closeness.intervals import Budget, Sampling, Work, rows_of, without_value
+from ecgrepro.closeness.matching import (
+    SETS,
+    TEST,
+    check_comparable,
+    check_finite,
+    draw,
+    matched_counts,
+    privacy_draw,
+)
+from ecgrepro.closeness.metrics.dtw import dtw_distances
+from ecgrepro.closeness.metrics.frechet import checked_embedding
+from ecgrepro.closeness.metrics.heart import measures
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.results import Result
+from ecgrepro.support.results import Result
 
 FEWEST = 20  # records of a rhythm in the smallest set, for metrics on neighbours
 FEW = 10  # the same for all others
@@ -93,7 +93,7 @@ def compare(
         From a cohort to the rhythms that the same classifier reads, shape (records,):
         ``classifier.predict``. Without it, two metrics of the family use have no value.
     measure
-        From a cohort to its `ecgrepro.closeness.physiology.measures`, which are computed without.
+        From a cohort to its `closeness.metrics.heart.measures`, which are computed without.
     families
         Some of `FAMILIES`.
     by_rhythm

@@ -13,9 +13,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.preprocess import standardize
+from ecgrepro.cohort.rpeaks import r_peaks
 from ecgrepro.errors import EcgreproError
-from ecgrepro.heartrate import r_peaks
-from ecgrepro.preprocess import standardize
 
 # At level 1:
 NOISE = 1.0  # standard deviation of white noise, over that of the lead

@@ -14,15 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ecgrepro.closeness.catalogue import of_family
-from ecgrepro.closeness.coverage import (
-    CHUNK,
-    distance_blocks,
-    nearest_others,
-    prdc_of,
-    subset_radii,
-)
-from ecgrepro.closeness.distance import fit_gaussian, gaussian_distance
-from ecgrepro.closeness.draws import (
+from ecgrepro.closeness.matching import (
     EVERY,
     HELD_OUT,
     OTHERS,
@@ -32,21 +24,30 @@ from ecgrepro.closeness.draws import (
     TRAIN,
     Draw,
 )
-from ecgrepro.closeness.kernel import (
-    kernel_of,
-    line_wasserstein,
-    median_distance,
-    random_directions,
-)
-from ecgrepro.closeness.leads import (
+from ecgrepro.closeness.metrics.dtw import ROWS, dtw_distances
+from ecgrepro.closeness.metrics.frechet import fit_gaussian, gaussian_distance
+from ecgrepro.closeness.metrics.heart import failure_rates, measure_distances
+from ecgrepro.closeness.metrics.leads import (
     correlations,
     correlations_apart,
     relative_residuals,
     residual_squares,
 )
-from ecgrepro.closeness.physiology import failure_rates, measure_distances
-from ecgrepro.closeness.privacy import authentic, nearest_distances, share_below
-from ecgrepro.closeness.spectrum import (
+from ecgrepro.closeness.metrics.mmd import (
+    kernel_of,
+    line_wasserstein,
+    median_distance,
+    random_directions,
+)
+from ecgrepro.closeness.metrics.prdc import (
+    CHUNK,
+    distance_blocks,
+    nearest_others,
+    prdc_of,
+    subset_radii,
+)
+from ecgrepro.closeness.metrics.privacy import authentic, nearest_distances, share_below
+from ecgrepro.closeness.metrics.spectrum import (
     BATCH,
     amplitude_edges,
     amplitude_features,
@@ -57,8 +58,7 @@ from ecgrepro.closeness.spectrum import (
     spectra,
     to_sum_one,
 )
-from ecgrepro.closeness.telling import discriminator_scores, reading_scores
-from ecgrepro.closeness.warping import ROWS, dtw_distances
+from ecgrepro.closeness.metrics.use import discriminator_scores, reading_scores
 from ecgrepro.cohort import LEADS, Cohort
 from ecgrepro.errors import EcgreproError
 

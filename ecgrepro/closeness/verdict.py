@@ -1,7 +1,7 @@
 """Whether a metric tells synthetic from real: its interval against that of its floor."""
 
 from ecgrepro.closeness.catalogue import METRICS
-from ecgrepro.results import Result
+from ecgrepro.support.results import Result
 
 SEEN, BLIND, MISLED, UNKNOWN = "seen", "blind", "misled", "unknown"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecgrepro.datasets.build import SEX, Index, file_listing, hashed_fold, listing_fingerprint
-from ecgrepro.datasets.wfdbfile import RecordError
+from ecgrepro.cohort.rhythms import SNOMED_RHYTHMS, shared_rhythm
+from ecgrepro.datasets.cache import SEX, Index, file_listing, hashed_fold, listing_fingerprint
+from ecgrepro.datasets.wfdb_read import RecordError
 from ecgrepro.errors import EcgreproError
-from ecgrepro.rhythms import SNOMED_RHYTHMS, shared_rhythm
 
 RECORDS = "WFDBRecords"
 LAST_CHAPMAN = 10646  # JS00001-JS10646 are Chapman-Shaoxing, later numbers Ningbo

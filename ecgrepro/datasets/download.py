@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ecgrepro.datasets import FOLDERS
 from ecgrepro.datasets.chapman import LAST_CHAPMAN
-from ecgrepro.datasets.transfer import Client, FileFailed
+from ecgrepro.datasets.http import Client, FileFailed
 from ecgrepro.errors import EcgreproError
 
 SUMS = "SHA256SUMS.txt"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecgrepro.datasets.build import (
+from ecgrepro.cohort.rhythms import RHYTHMS
+from ecgrepro.datasets.cache import (
     SEX,
     Index,
     file_listing,
@@ -21,8 +22,7 @@ from ecgrepro.datasets.build import (
     years,
 )
 from ecgrepro.errors import EcgreproError
-from ecgrepro.output import EXPORT
-from ecgrepro.rhythms import RHYTHMS
+from ecgrepro.support.folders import EXPORT
 
 TABLE = "labels.csv"
 _COLUMNS = ("record", "rhythm", "patient_id", "fold", "age", "sex")  # the first two are needed

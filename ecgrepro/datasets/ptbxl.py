@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecgrepro.datasets.build import Index, file_listing, listing_fingerprint, years
+from ecgrepro.cohort.rhythms import PTBXL_RHYTHMS, shared_rhythm
+from ecgrepro.datasets.cache import Index, file_listing, listing_fingerprint, years
 from ecgrepro.errors import EcgreproError
-from ecgrepro.rhythms import PTBXL_RHYTHMS, shared_rhythm
 
 TABLE = "ptbxl_database.csv"
 RATES = {100: "filename_lr", 500: "filename_hr"}

@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ecgrepro.cohort import LEADS
-from ecgrepro.datasets.build import hashed_fold
+from ecgrepro.cohort.rhythms import PTBXL_RHYTHMS, RHYTHMS, SNOMED_RHYTHMS
+from ecgrepro.datasets.cache import hashed_fold
 from ecgrepro.datasets.chapman import FOLD_SEED
 from ecgrepro.errors import EcgreproError
-from ecgrepro.rhythms import PTBXL_RHYTHMS, RHYTHMS, SNOMED_RHYTHMS
-from ecgrepro.simulator import HOSPITALS, VERSION, Heart, simulate_record
+from ecgrepro.simulation.records import HOSPITALS, VERSION, Heart, simulate_record
 
 MARK = "SIMULATED.json"
 # Share of each rhythm. The rare ones of the real hospitals are common enough to be learnt.

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ecgrepro.generators.base import Generator
 
 GENERATORS: dict[str, str] = {
-    "diffwave": "ecgrepro.generators.diffwave:DiffWaveGenerator",
-    "timediffusion": "ecgrepro.generators.timediffusion:TimeDiffusionGenerator",
-    "unet": "ecgrepro.generators.unet:UNetGenerator",
+    "diffwave": "ecgrepro.generators.diffusion.diffwave:DiffWaveGenerator",
+    "timediffusion": "ecgrepro.generators.diffusion.timediffusion:TimeDiffusionGenerator",
+    "unet": "ecgrepro.generators.diffusion.unet:UNetGenerator",
     "simulator": "ecgrepro.generators.simulator:SimulatorGenerator",
-    "timevqvae": "ecgrepro.generators.timevqvae:TimeVQVAEGenerator",
+    "timevqvae": "ecgrepro.generators.timevqvae.generator:TimeVQVAEGenerator",
 }
 
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ecgrepro.cohort import Cohort, content_fingerprint, fingerprint_of, record_digest
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.representation import Shape, to_leads
-from ecgrepro.output import write_durably
+from ecgrepro.support.folders import write_durably
 
 Draw = Callable[[list[tuple[str, int]]], np.ndarray]
 _SIGNALS, _DIGESTS, _PROGRESS, _LOCK = "signals.npy", "digests.bin", "progress.json", "lock"

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.errors import EcgreproError
-from ecgrepro.preprocess import standardize
 
 INDEPENDENT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 CLAMP = 8.0  # SD of the record; beyond it there is no heart in a z-scored lead

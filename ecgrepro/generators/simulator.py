@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.preprocess import preprocess
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.base import Generator, record_seeds
 from ecgrepro.generators.representation import to_channels
 from ecgrepro.generators.settings import SimulatorSettings
-from ecgrepro.preprocess import preprocess
-from ecgrepro.simulator import HOSPITALS, VERSION, simulate_records
+from ecgrepro.simulation.records import HOSPITALS, VERSION, simulate_records
 
 _FS = 500  # Hz, before preprocessing
 

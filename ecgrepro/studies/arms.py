@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgrepro.batches import draw_fading
-from ecgrepro.classifier import Classifier
-from ecgrepro.classifier_config import ClassifierConfig
+from ecgrepro.classifier.augmentation import draw_fading
+from ecgrepro.classifier.classifier import Classifier
+from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.drawing import draw, kept_pool, lacking, oversampled
 from ecgrepro.studies.leakage import check_apart
 from ecgrepro.studies.pretraining import pretrained, share
-from ecgrepro.studies.run import HOSPITALS, MERGED, Run
+from ecgrepro.studies.selection import draw, kept_pool, lacking, oversampled
+from ecgrepro.workflow.run import HOSPITALS, MERGED, Run
 
 REAL = "real only"
 # Arms without synthetic records: what each does to the training of `REAL`, by settings of the
@@ -47,7 +47,7 @@ class Arm:
     generator, hospital, guidance, keep
         Whose synthetic records: of a generator of this hospital, by default that of the data set
         (of both, if merged), at this guidance scale, by default that of its settings; of them all,
-        or only those that `ecgrepro.studies.drawing.kept_pool` keeps.
+        or only those that `ecgrepro.studies.selection.kept_pool` keeps.
     ratio, balanced
         How many: ``ratio`` for each real training record of the hospital, whatever share of them
         the classifier is given; or, if ``balanced``, of each rhythm as many as it lacks to the
@@ -118,7 +118,7 @@ def run_arm(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) 
         "start": start.name if start else "",
         "fading": arm.fading,
     }
-    place = run.artifact("arm", dataset, made_from, "ecgrepro.classifier", make)
+    place = run.artifact("arm", dataset, made_from, "ecgrepro.classifier.classifier", make)
     return Outcome(*(np.load(place / f"{name}.npy") for name in ("validation", "test")))
 
 

@@ -1,7 +1,7 @@
 """The classifier of a run that judges: trained on real records only."""
 
-from ecgrepro.classifier import Classifier
-from ecgrepro.studies.run import Run
+from ecgrepro.classifier.classifier import Classifier
+from ecgrepro.workflow.run import Run
 
 
 def real_classifier(run: Run, dataset: str) -> Classifier:
@@ -18,5 +18,5 @@ def real_classifier(run: Run, dataset: str) -> Classifier:
         classifier.fit(parts["train"], parts["validation"]).save(folder / "model")
 
     made_from = {"classifier": settings.model_dump(), "seed": seed}
-    place = run.artifact("classifier", dataset, made_from, "ecgrepro.classifier", make)
+    place = run.artifact("classifier", dataset, made_from, "ecgrepro.classifier.classifier", make)
     return Classifier.load(place / "model")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecgrepro.closeness.coverage import distance_blocks
+from ecgrepro.closeness.metrics.prdc import distance_blocks
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 

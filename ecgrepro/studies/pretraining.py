@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgrepro.classifier import Classifier
+from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.leakage import check_apart
-from ecgrepro.studies.run import HOSPITALS, Run
 from ecgrepro.studies.synthesis import synthetic_pool
+from ecgrepro.workflow.run import HOSPITALS, Run
 
 
 @dataclass(frozen=True)
@@ -69,5 +69,5 @@ def pretrained(run: Run, dataset: str, source: str, seed: int, hospital: str = "
         classifier.fit(pool.select(~held_out), pool.select(held_out)).save(folder / "model")
 
     made_from = {"pool": pool.fingerprint, "classifier": settings.model_dump(), "seed": seed}
-    place = run.artifact("pretrained", dataset, made_from, "ecgrepro.classifier", make)
+    place = run.artifact("pretrained", dataset, made_from, "ecgrepro.classifier.classifier", make)
     return Pretrained(Classifier.load(place / "model"), place.name)

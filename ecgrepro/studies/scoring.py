@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ecgrepro.classifier.scores import MACRO_SCORES, scores
 from ecgrepro.cohort import Cohort
-from ecgrepro.results import Result
-from ecgrepro.scores import MACRO_SCORES, scores
-from ecgrepro.studies.statistics import bootstrap_interval, compare_arms, holm
+from ecgrepro.studies.statistics.bootstrap import bootstrap_interval, compare_arms, holm
+from ecgrepro.support.results import Result
 
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -77,7 +77,7 @@ def corrected(rows: list[Result]) -> list[Result]:
 
 
 def curve(rows: Sequence[Result]) -> tuple[list[float], ...]:
-    """Share of the real records in %, value, low and high, for `ecgrepro.plots.learning_curve`."""
+    """Share of the real records in %, value, low and high, for `charts.learning_curve`."""
     points = sorted((100 * row.fraction, row.value, row.low, row.high) for row in rows)
     return tuple(list(axis) for axis in zip(*points, strict=True))
 

@@ -3,14 +3,14 @@
 import math
 from pathlib import Path
 
-from ecgrepro.artifacts import made_on
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
 from ecgrepro.generators.saved import saved_digest
-from ecgrepro.profiles import LEARNED
-from ecgrepro.studies.run import Run
+from ecgrepro.studies.profiles import LEARNED
+from ecgrepro.workflow.artifacts import made_on
+from ecgrepro.workflow.run import Run
 
 
 def trained_generator(run: Run, dataset: str, name: str) -> Generator:

@@ -1,0 +1,1 @@
+"""Metrics of closeness, one file a family, pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""Diffusion models: the process, its samplers, and three networks."""

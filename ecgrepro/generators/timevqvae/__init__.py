@@ -1,0 +1,1 @@
+"""Time-VQVAE: a tokenizer and a prior over its codes."""

@@ -1,0 +1,1 @@
+"""The physiological model behind the simulated recordings."""

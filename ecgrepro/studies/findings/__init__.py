@@ -1,0 +1,1 @@
+"""What results say: claims, and bars that generators have to clear."""

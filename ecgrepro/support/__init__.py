@@ -1,0 +1,1 @@
+"""Writing files whole, provenance, results: what every other folder may use."""

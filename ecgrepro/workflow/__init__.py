@@ -1,0 +1,1 @@
+"""Running the study: artifacts, jobs, pages, the book, the reference run."""

@@ -1,0 +1,76 @@
+"""Finished work on disk, found again by what it was made from.
+
+A trained generator, a pool of synthetic records or the probabilities of one arm is a folder whose
+name ends in a fingerprint of the settings, the data, the source code and the package versions that
+made it. Asking for it again opens it; changing any of them makes it anew; a killed run leaves a
+``.partial`` folder in which long work finds its checkpoints.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ecgrepro.datasets.cache import exclusive
+from ecgrepro.errors import EcgreproError
+from ecgrepro.support.provenance import code_fingerprint, versions
+
+MADE_FROM = "made_from.json"
+
+
+def artifact(
+    folder: Path,
+    name: str,
+    made_from: dict,
+    module: str,
+    make: Callable[[Path], None],
+    machine: Iterable[str] = (),
+) -> Path:
+    """The folder of a piece of work, made first if it is not there yet.
+
+    Parameters
+    ----------
+    folder, name
+        Where it stands, and how its name begins.
+    made_from
+        Everything that decides the outcome, as JSON values: settings, seeds, data fingerprints.
+    module
+        The module of this package that does the work; its source and all that it imports count.
+    make
+        Does the work inside the folder that it is given, in which an interrupted try may have left
+        something. Its own source counts too.
+    machine
+        Keys of ``made_from`` that are the machine's. With any, they and the versions of packages
+        do not count: the folder may be copied from another machine. `MADE_FROM` tells which.
+    """
+    here = {**made_from, "versions": versions()}
+    counted = {k: v for k, v in made_from.items() if k not in machine}
+    code = [code_fingerprint(module), inspect.getsource(make)]
+    key = json.dumps([counted, code if machine else [*code, versions()]], sort_keys=True)
+    target = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if not target.is_dir():
+        with exclusive(target):
+            if not target.is_dir():
+                work = target.with_name(f"{target.name}.partial")
+                try:
+                    work.mkdir(parents=True, exist_ok=True)
+                    make(work)
+                    (work / MADE_FROM).write_text(json.dumps(here, indent=1))
+                    work.rename(target)
+                except OSError as error:
+                    raise EcgreproError(
+                        f"cannot write {work}: {error.strerror or error}; free some space or give "
+                        "another folder, then run again"
+                    ) from error
+    return target
+
+
+def made_on(place: Path) -> str:
+    """The device that made a finished piece of work, which may have been copied here."""
+    try:
+        return json.loads((place / MADE_FROM).read_text())["device"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(
+            f"{place} is incomplete ({error!r}): copy it again, or remove it to have it made here"
+        ) from error

@@ -1,0 +1,160 @@
+"""Which metric sees which defect, and what the detectors are worth: unit, smoke and real runs."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from helpers.cohorts import beats
+from helpers.rows import pair
+
+from ecgrepro.closeness import FLOOR, METRICS
+from ecgrepro.closeness.corruptions import CORRUPTIONS
+from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
+from ecgrepro.studies.experiments.detectors import (
+    PROMISED,
+    calibration_results,
+    detected_twice,
+    twice,
+)
+from ecgrepro.studies.experiments.sensitivity import (
+    NOTHING,
+    privacy_checks,
+    sensitivity_results,
+    three_sets,
+    unseen,
+    verdicts,
+)
+from ecgrepro.studies.profiles import FOLDER
+from ecgrepro.support.results import Result
+from ecgrepro.workflow.run import Run
+
+# What must be seen on real records at the highest level, and what must not.
+SEES = {
+    "noise": ("spectrum_distance", "amplitude_distance", "coverage"),
+    "clipping": ("amplitude_distance", "spectrum_distance"),
+    "time warp": ("coverage", "rr_variability_distance"),
+    "lead swap": ("lead_correlation_distance", "amplitude_distance"),
+    "beat removal": ("autocorrelation_difference", "rr_variability_distance"),
+    "mode dropping": ("coverage",),
+    "duplication": ("coverage", "recall"),
+    "label shuffling": ("rhythm_agreement", "trts"),
+    "memorization": ("near_copies", "authenticity", "membership_auc", "distance_ratio"),
+}
+BLIND_TO = {
+    "lead swap": ("spectrum_distance", "near_copies"),
+    "time warp": ("lead_correlation_distance", "near_copies"),
+    "label shuffling": ("frechet_distance", "coverage", "spectrum_distance", "discriminator_auc"),
+    "memorization": ("frechet_distance", "coverage", "precision", "discriminator_auc"),
+}
+
+
+def test_a_verdict_is_about_intervals_and_the_better_direction():
+    for metric, worse, better in (("mmd", 2.0, 0.0), ("recall", 0.0, 2.0)):
+        assert verdict(*pair(metric, worse, 1.0)) == SEEN
+        assert verdict(*pair(metric, better, 1.0)) == MISLED
+        assert verdict(*pair(metric, 1.15, 1.0)) == BLIND
+    assert verdict(Result("mmd", 1.0), pair("mmd", 1, 1)[1]) == UNKNOWN
+    assert verdict(pair("mmd", 1, 1)[0], None) == UNKNOWN
+
+
+def test_what_no_metric_sees_at_the_highest_level_is_named():
+    rows = []
+    for defect in CORRUPTIONS:
+        far = 1.0 if defect == "clipping" else 3.0
+        rows += pair("mmd", 3.0, 1.0, defect, 0.5) + pair("mmd", far, 1.0, defect, 1.0)
+    assert unseen(rows) == ["clipping"]
+    found = verdicts(rows)
+    assert list(found.columns) == ["metric", "defect", "level", "verdict"]
+    assert len(found) == 2 * len(CORRUPTIONS)
+
+
+def test_the_three_sets_are_of_different_patients(tmp_path):
+    sets = three_sets(Run("smoke", "simulated", tmp_path), "ptb-xl")
+    who = [set(c.table["patient_id"]) for c in sets.values()]
+    assert list(sets) == ["train", "base", "test"]
+    assert not who[0] & who[1] and not who[0] & who[2] and not who[1] & who[2]
+
+
+def test_two_detectors_agree_on_clean_beats_and_none_on_noise():
+    record = beats(np.arange(0.5, 9.8, 0.8))
+    rate, other, f1 = twice(record, 100)
+    assert rate == pytest.approx(75, abs=1) and other == pytest.approx(75, abs=1) and f1 == 1
+    noise = np.random.default_rng(0).normal(size=(12, 1000))
+    assert np.isnan(twice(noise, 100)).all()
+
+
+def test_the_page_of_the_smoke_run_holds_every_defect_and_rhythm(smoke_run):
+    path = smoke_run / "results/03_closeness_checked/chapman.json"
+    rows = pd.DataFrame(json.loads(path.read_text())["results"])
+    judged = rows[rows["fraction"].notna()]
+    assert set(judged["arm"]) == {NOTHING, *CORRUPTIONS}
+    counts = judged[judged["comparison"] == ""].groupby("arm")["metric"].nunique()
+    assert (counts == len(METRICS) - 1).all()  # all but tstr
+    of_rhythm = rows[rows["metric"] == "detector_failures"]
+    assert set(of_rhythm["rhythm"]) >= {"", "SR", "SB", "ST", "AFIB"}
+
+
+@pytest.fixture(scope="module")
+def real_run(recordings, tmp_path_factory) -> Run:
+    """The checks of the page on real recordings, at the highest level only."""
+    content = yaml.safe_load((FOLDER / "quick.yaml").read_text())
+    content["closeness"] = {"neighbours": 5, "resamples": 60, "heart": 50, "dtw": 40, "levels": [1]}
+    place = tmp_path_factory.mktemp("real")
+    (place / "checks.yaml").write_text(yaml.safe_dump(content))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECGREPRO_DATA", str(recordings))
+        run = Run(place / "checks.yaml", "real", place / "run")
+        run.splits("chapman")
+        yield run
+
+
+@pytest.mark.slow
+def test_every_defect_of_real_records_is_seen(real_run):
+    rows = sensitivity_results(real_run, "chapman")
+    assert unseen(rows) == []
+    found = verdicts(rows).set_index(["defect", "metric"])["verdict"]
+    for defect, metrics in SEES.items():
+        for metric in metrics:
+            assert found[defect, metric] == SEEN, (defect, metric)
+    for defect, metrics in BLIND_TO.items():
+        for metric in metrics:
+            assert found[defect, metric] == BLIND, (defect, metric)
+    whole = found[NOTHING]
+    assert (whole == SEEN).sum() <= 2, list(whole[whole == SEEN].index)  # of thirty, by chance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hospital", ["chapman", "ptb-xl"])
+def test_privacy_tells_strangers_from_copies_on_real_records(real_run, hospital):
+    rows = privacy_checks(real_run, hospital)
+    values = {(r.arm, r.metric): r for r in rows if r.comparison != FLOOR}
+    floors = {(r.arm, r.metric): r for r in rows if r.comparison == FLOOR}
+    strangers = values["held-out records", "membership_auc"]
+    assert strangers.low < 0.5 < strangers.high
+    memorizer = "a memorizing generator"
+    assert values[memorizer, "membership_auc"].value >= 0.95
+    for metric in ("near_copies", "authenticity", "distance_ratio"):
+        said = verdict(values[memorizer, metric], floors[memorizer, metric])
+        assert said == SEEN, metric
+        stranger = verdict(*(x["held-out records", metric] for x in (values, floors)))
+        assert stranger != SEEN, metric
+    planted = values["a tenth planted copies", "near_copies"]
+    assert planted.value > values["held-out records", "near_copies"].value + 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hospital", ["chapman", "ptb-xl"])
+def test_real_detectors_agree_and_rates_are_as_labelled(real_run, hospital):
+    found = {(r.metric, r.rhythm): r for r in calibration_results(real_run, hospital)
+             if not r.scope}  # fmt: skip
+    assert found["detector_failures", ""].value <= 0.02
+    assert found["beat_agreement", ""].value > 0.95
+    medians = [found["heart_rate", rhythm].value for rhythm in ("SB", "SR", "GSVT")]
+    assert medians == sorted(medians)
+    for rhythm in ("SB", "GSVT"):
+        assert found["rate_as_labelled", rhythm].value > 0.95
+    beats_found = detected_twice(real_run, hospital)
+    assert (beats_found["rate"] / beats_found["other"] - 1).abs().median() < 0.01
+    assert set(PROMISED) >= {"SB", "SR", "GSVT"}
