@@ -1,56 +1,19 @@
-"""Turning results into what a notebook shows: numbered tables, numbers with intervals, wording."""
+"""Turning results into what a notebook shows, without a notebook: Markdown tables, pictures."""
 
 import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Image, Markdown
 from matplotlib.figure import Figure
 from PIL import Image as Picture
 
-FEWEST = 10  # test records of a class below which its numbers are flagged
-FLAG = "†"
-SIGNIFICANT = 0.05  # largest corrected p-value of a difference that is called more than chance
-WORDS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "macro_auroc": "macro-AUROC",
-    "macro_auprc": "macro-AUPRC",
-    "calibration_error": "calibration error",
-    "frechet_distance": "Fréchet distance",
-    "rhythm_agreement": "rhythm agreement",
-    "heart_rate": "median heart rate, bpm",
-    "heart_rate_gap": "gap of median heart rates, bpm",
-    "rr_variability": "median RR variability",
-    "rate_error": "median distance from the heart rate asked for, bpm",
-    "detector_failures": "share of records where the detector fails",
-    "failures_over_real": "detector failures over real",
-    "tstr": "macro-F1 on real test records",
-    "tstr_over_trtr": "TSTR over TRTR",
-    "frechet_over_floor": "Fréchet distance over its floor",
-    "copies": "share of near-copies",
-    "evaluations_saved": "evaluations, ancestral over default",
-    "frechet_to_ancestral": "Fréchet distance, default over ancestral",
-    "f1": "F1",
-}
+from ecgrepro.studies.findings.wording import WORDS, number
 
 
-def number(
-    value: float | None, low: float | None = None, high: float | None = None, digits: int = 3
-) -> str:
-    """A number with its 95 % interval: ``0.953 [0.941, 0.965]``; ``digits`` after the point."""
-    if value is None or pd.isna(value):
-        return "–"
-    if low is None or pd.isna(low):
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def table(frame: pd.DataFrame, caption: str, name: str) -> Markdown:
+def table(frame: pd.DataFrame, caption: str, name: str) -> str:
     """A numbered table of the book; ``name`` begins with ``tab-``. The index is not shown."""
-    return Markdown(f":::{{table}} {caption}\n:name: {name}\n\n{markdown_rows(frame)}\n:::")
+    return f":::{{table}} {caption}\n:name: {name}\n\n{markdown_rows(frame)}\n:::"
 
 
 def markdown_rows(frame: pd.DataFrame) -> str:
@@ -78,34 +41,17 @@ def results_frame(rows: Sequence) -> pd.DataFrame:
     return frame
 
 
-def picture(figure: Figure, dpi: int = 75, colors: int = 32) -> Image:
+def picture(figure: Figure, dpi: int = 75, colors: int = 32) -> bytes:
     """A large figure as a PNG of few colours, a third of the usual size; the figure is closed."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=dpi)
     plt.close(figure)
     few = Picture.open(drawn).convert("RGB").quantize(colors, dither=Picture.Dither.NONE)
     few.save(small, format="png", optimize=True)
-    return Image(data=small.getvalue())
+    return small.getvalue()
 
 
-def flagged(rhythm: str, n: int) -> str:
-    """The rhythm's code, marked if it has too few test records to say much."""
-    return f"{rhythm} {FLAG}" if n < FEWEST else rhythm
-
-
-def effect(value: float | None) -> str:
-    """An effect size, in standard deviations over seeds: ``+1.4``."""
-    return "–" if value is None or pd.isna(value) else f"{value:+.1f}"
-
-
-def marked(row) -> str:
-    """✓ for a difference that lies above zero, also after correction; ✗ for one below it."""
-    if row.low is None or pd.isna(row.low) or (row.p_value or 0) > SIGNIFICANT:
-        return ""
-    return "✓" if row.low > 0 else "✗" if row.high < 0 else ""
-
-
-def data_note(status: str) -> Markdown:
+def data_note(status: str) -> str:
     """One line that says which recordings a page is about."""
     said = {
         "simulated": "Recordings: **simulated** (see the methods). Nothing on this page is a "
@@ -114,4 +60,4 @@ def data_note(status: str) -> Markdown:
         "than are used here.",
         "full real": "Recordings: **real, complete** as published.",
     }
-    return Markdown(said[status])
+    return said[status]

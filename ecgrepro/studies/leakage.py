@@ -1,10 +1,17 @@
 """What must not happen before a model is scored: test records or test patients in its training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ecgrepro.closeness.metrics.prdc import distance_blocks
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
+
+if TYPE_CHECKING:
+    from ecgrepro.generators.base import Generator
 
 # Root mean square difference of two records, in their units, below which they are one: a copy that
 # was written as integers and read again is a copy; records of two people differ a hundredfold.
@@ -13,7 +20,7 @@ STEP = 4  # samples that are compared: every fourth
 BATCH = 512
 
 
-def check_apart(train: Cohort, test: Cohort) -> None:
+def check_no_leakage(train: Cohort, test: Cohort) -> None:
     """Raise if a training record is one of the test records, or of a patient of one.
 
     Records are compared by their samples, whatever their name: a synthetic record that is the copy
@@ -37,6 +44,17 @@ def check_apart(train: Cohort, test: Cohort) -> None:
                     f"record {test.table['record_id'][j]}: the score would be of memory; leave "
                     "it out"
                 )
+
+
+def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
+    """Raise unless ``generator`` was fitted to exactly the training records of a data set."""
+    seen = generator.shape.fingerprint
+    if seen != train.fingerprint:
+        raise EcgreproError(
+            f"the generator {generator.name} was fitted to other records (fingerprint "
+            f"{seen[:12]}) than the training folds of {name} ({train.fingerprint[:12]}): it may "
+            "have seen test records; train it on these folds"
+        )
 
 
 def _patients(cohort: Cohort) -> set[tuple[str, str]]:

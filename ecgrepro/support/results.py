@@ -10,9 +10,10 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -63,10 +64,16 @@ def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
 
 def write_whole(path: Path, text: str) -> Path:
     """Write a text file that appears complete or not at all; what is there is replaced."""
+    return write_bytes_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_bytes_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Write a file with ``write``; it appears complete or not at all and replaces what is there."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("wb") as file:
+            write(file)
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -87,15 +94,38 @@ def _plain(value):
     return value
 
 
+def read_content(path: Path) -> dict:
+    """The provenance and the rows of a results file, as JSON values.
+
+    Raises
+    ------
+    EcgreproError
+        It is no results file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("provenance", "results")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgreproError(
+            f"{path} is not a results file ({error}): remove it and run again"
+        ) from error
+
+
 def read_results(folder: str | Path) -> pd.DataFrame:
-    """All results below a folder as one table, in the order of their file names."""
+    """All results below a folder as one table, in the order of their file names.
+
+    Raises
+    ------
+    EcgreproError
+        A file there is no results file.
+    """
     rows = []
     for path in sorted(Path(folder).rglob("*.json")):
+        content = read_content(path)
         try:
-            content = json.loads(path.read_text())
             shared = {k: content["provenance"][k] for k in ("profile", "data", "section")}
             rows += [{**shared, **row} for row in content["results"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise EcgreproError(
                 f"{path} is not a results file ({error}): remove it and run again"
             ) from error

@@ -1,20 +1,20 @@
 """Finished work on disk, found again by what it was made from.
 
 A trained generator, a pool of synthetic records or the probabilities of one arm is a folder whose
-name ends in a fingerprint of the settings, the data, the source code and the package versions that
-made it. Asking for it again opens it; changing any of them makes it anew; a killed run leaves a
+name ends in a fingerprint of the settings, the data, the code and the package versions that made
+it. Asking for it again opens it; changing any of them makes it anew; a killed run leaves a
 ``.partial`` folder in which long work finds its checkpoints.
 """
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ecgrepro.datasets.cache import exclusive
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.provenance import code_fingerprint, versions
+from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.provenance import versions
 
 MADE_FROM = "made_from.json"
 
@@ -23,7 +23,7 @@ def artifact(
     folder: Path,
     name: str,
     made_from: dict,
-    module: str,
+    code: Iterable[str],
     make: Callable[[Path], None],
     machine: Iterable[str] = (),
 ) -> Path:
@@ -35,19 +35,26 @@ def artifact(
         Where it stands, and how its name begins.
     made_from
         Everything that decides the outcome, as JSON values: settings, seeds, data fingerprints.
-    module
-        The module of this package that does the work; its source and all that it imports count.
+    code
+        Dotted names of the functions and classes of this package that do the work; what they call
+        counts too (`ecgrepro.support.code.code_fingerprint`).
     make
         Does the work inside the folder that it is given, in which an interrupted try may have left
-        something. Its own source counts too.
+        something.
     machine
-        Keys of ``made_from`` that are the machine's. With any, they and the versions of packages
-        do not count: the folder may be copied from another machine. `MADE_FROM` tells which.
+        Keys of ``made_from`` that belong to the machine. With any, they and the versions of
+        packages do not count: the folder may be copied from another machine. `MADE_FROM` records
+        them.
+
+    Raises
+    ------
+    EcgreproError
+        The folder cannot be written, or ``code`` names nothing of this package.
     """
     here = {**made_from, "versions": versions()}
     counted = {k: v for k, v in made_from.items() if k not in machine}
-    code = [code_fingerprint(module), inspect.getsource(make)]
-    key = json.dumps([counted, code if machine else [*code, versions()]], sort_keys=True)
+    used = [code_fingerprint(*code)]
+    key = json.dumps([counted, used if machine else [*used, versions()]], sort_keys=True)
     target = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not target.is_dir():
         with exclusive(target):

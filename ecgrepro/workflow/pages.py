@@ -1,33 +1,35 @@
 """The study's pages: which notebooks are executed with which parameters, and executing one.
 
-A page is a notebook of ``notebooks/`` with parameters. Pages are executed by papermill, each in a
-process of its own; an executed notebook appears in the run's folder only when every cell ran.
+A page is a notebook of ``notebooks/`` with parameters, which shows the results of its section. Pages
+are executed by papermill, each in a process of its own; an executed notebook appears in the run's
+folder only when every cell ran.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
 
 from ecgrepro.errors import EcgreproError
-from ecgrepro.studies.profiles import GENERATORS, Profile, is_file_name, load_profile
-from ecgrepro.support.provenance import PROJECT, closure, imported, module_file
-from ecgrepro.workflow.progress import clear, followed
+from ecgrepro.studies.arms import HOSPITALS, MERGED
+from ecgrepro.studies.profiles import GENERATORS, Profile, is_file_name
+from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.sockets import own_sockets
 
 FOLDER = PROJECT / "notebooks"
-HOSPITALS = {"ptb-xl": "PTB-XL", "chapman": "Chapman"}
+TITLES = {HOSPITALS[0]: "PTB-XL", HOSPITALS[1]: "Chapman", MERGED: "both hospitals merged"}
 EXPLAINED = "03_closeness_explained"
-MERGED = {"merged": "both hospitals merged"}
 SECTIONS = {
     "01_data": "Data",
     "02_generators": "Generator",
@@ -40,13 +42,11 @@ SECTIONS = {
     "06_claims": "The paper's claims",
     "07_helping": "Synthetic data that helps",
 }
-GRIDS = ("04_augmentation", "05_transfer", "07_helping")  # run arms in as many processes as given
-STATUS = "page-status:"  # how a page's process tells the front end where it is
 
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook with parameters; ``after``: the pages whose finished work it builds on."""
+    """A notebook with parameters; ``after``: the pages whose results its section reads."""
 
     section: str
     instance: str
@@ -62,39 +62,36 @@ class Page:
 
 def pages(profile: Profile) -> list[Page]:
     """All pages of a study, in reading order."""
-    generators, both = list(profile.generators), {**HOSPITALS, **MERGED}
+    generators, both = list(profile.generators), (*HOSPITALS, MERGED)
     found: list[Page] = []
 
-    def add(section: str, dataset: str, generator: str, after: Iterable[str]) -> None:
+    def add(section: str, dataset: str, generator: str = "", after: Iterable[str] = ()) -> None:
         what = f"{GENERATORS[generator]} on " if generator else ""
         given = {"dataset": dataset, **({"generator": generator} if generator else {})}
         instance = "-".join(given.values())
-        title = f"{SECTIONS[section]}: {what}{both[dataset]}"
+        title = f"{SECTIONS[section]}: {what}{TITLES[dataset]}"
         found.append(Page(section, instance, title, given, tuple(after)))
 
     for hospital in HOSPITALS:
-        add("01_data", hospital, "", ())
+        add("01_data", hospital)
+    for section in ("02_generators", "02_generators_compared", "03_closeness"):
+        for hospital in HOSPITALS:
+            if section == "02_generators_compared":
+                add(section, hospital, "", [f"02_generators/{hospital}-{g}" for g in generators])
+            else:
+                for name in generators:
+                    add(section, hospital, name)
     for hospital in HOSPITALS:
-        for name in generators:
-            add("02_generators", hospital, name, [f"01_data/{hospital}"])
-    made = {h: [f"02_generators/{h}-{g}" for g in generators] for h in HOSPITALS}
-    for hospital in HOSPITALS:
-        add("02_generators_compared", hospital, "", made[hospital])
-    for hospital in HOSPITALS:
-        for name in generators:
-            add("03_closeness", hospital, name, [f"02_generators/{hospital}-{name}"])
-    for hospital in HOSPITALS:
-        add("03_closeness_checked", hospital, "", [f"01_data/{hospital}"])
+        add("03_closeness_checked", hospital)
     found.append(Page(EXPLAINED, "all", SECTIONS[EXPLAINED], {}))
     for dataset in both:
-        add("04_augmentation", dataset, "", made.get(dataset) or sum(made.values(), []))
+        add("04_augmentation", dataset)
     for hospital in HOSPITALS:
-        add("05_transfer", hospital, "", made[hospital])
+        add("05_transfer", hospital)
     everything = tuple(page.name for page in found)  # it says on how many results it rests
     found.append(Page("06_claims", "all", SECTIONS["06_claims"], {}, everything))
     for hospital in HOSPITALS:
-        needed = (profile.helper, *({"simulator"} & set(generators)))
-        add("07_helping", hospital, "", [f"02_generators/{h}-{g}" for h in made for g in needed])
+        add("07_helping", hospital)
     return found
 
 
@@ -106,30 +103,54 @@ def find_page(profile: Profile, name: str) -> Page:
     return known[name]
 
 
-def source_files(page: Page) -> list[Path]:
-    """The notebook and every file of the package that executing it may use."""
-    notebook = FOLDER / f"{page.section}.ipynb"
-    files = [module_file(f"ecgrepro.generators.{page.parameters.get('generator')}")]
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type == "code":
-            try:
-                files += imported(re.sub("^[%!].*", "", cell.source, flags=re.M))  # magics
-            except SyntaxError as error:
-                raise EcgreproError(f"{notebook}: {error} in the cell\n{cell.source}") from error
-    return [notebook, *closure(file for file in files if file)]
+@lru_cache
+def _code_cells(section: str) -> tuple[str, ...]:
+    notebook = FOLDER / f"{section}.ipynb"
+    cells = nbformat.read(notebook, as_version=4).cells
+    return tuple(
+        re.sub("^[%!].*", "", c.source, flags=re.M) for c in cells if c.cell_type == "code"
+    )
 
 
-def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int = 1) -> Path:
+@lru_cache
+def notebook_digest(section: str) -> str:
+    """Digest of what a notebook says and does, without its outputs."""
+    notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
+    content = [[c.cell_type, c.source, c.metadata] for c in notebook.cells]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def notebook_code(section: str) -> list[str]:
+    """Dotted names of what a notebook imports from this package.
+
+    Raises
+    ------
+    EcgreproError
+        A cell is no Python.
+    """
+    found: dict[str, None] = {}
+    for source in _code_cells(section):
+        try:
+            tree = ast.parse(source)
+        except SyntaxError as error:
+            where = FOLDER / f"{section}.ipynb"
+            raise EcgreproError(f"{where}: {error} in the cell\n{source}") from error
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ecgrepro"):
+                found |= dict.fromkeys(f"{node.module}.{alias.name}" for alias in node.names)
+    return list(found)
+
+
+def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     """Execute a page with papermill; return the executed notebook.
-
-    ``workers``: processes that run the arms of a page in `GRIDS`.
 
     Raises
     ------
     EcgreproError
         A cell failed: the message holds the cell and the error; the notebook with the failed cell
         is kept under ``failed/``, and an executed notebook of an earlier run is not touched here
-        (as a step of the study it is: Snakemake removes the outputs of a step that failed).
+        (as a job of the study it is: Snakemake removes the outputs of a job that failed).
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -137,21 +158,14 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int 
     target = run_dir / "notebooks" / f"{page.name}.ipynb"
     failed = run_dir / "failed" / f"{page.name}.ipynb"
     failed.parent.mkdir(parents=True, exist_ok=True)
-    parameters = {"profile": profile, "data": data, "run_dir": str(run_dir), **page.parameters}
-    if page.section in GRIDS:
-        parameters["workers"] = workers
-    threads = str(load_profile(profile, data).threads)
-    os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic on a GPU
+    parameters = {"profile": profile, "data": data, "run": "own", "run_dir": str(run_dir)}
     started, clock = datetime.now(UTC), time.perf_counter()
-    told = _Told(page.name)
     try:
-        with followed(told.work), own_sockets() as config:
+        with own_sockets() as config:
             notebook = papermill.execute_notebook(
                 FOLDER / f"{page.section}.ipynb",
                 failed,
-                parameters,
-                engine_name=_reporting_engine(told),
+                {**parameters, **page.parameters},
                 kernel_name="python3",
                 cwd=FOLDER,
                 progress_bar=False,
@@ -180,52 +194,11 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path, workers: int 
     return target
 
 
-def tell(line: str) -> None:
-    """Say something to the front end, in one write: several pages share one pipe."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def command(page: Page, profile: str, data: str) -> str:
     """The command that executes a page again."""
     if is_file_name(profile):
         profile = Path(profile).name
     return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
-
-
-class _Told:
-    """Tells the front end where a page is: in which cell, and how far the work in it."""
-
-    def __init__(self, page: str):
-        self.page, self.place = page, ""
-
-    def cell(self, number: int, of: int) -> None:
-        self.place = f"{number}/{of}"
-        clear()
-        tell(f"{STATUS} {self.page} {self.place}")
-
-    def work(self, done: str) -> None:
-        tell(f"{STATUS} {self.page} {self.place}, {done}")
-
-
-def _reporting_engine(told: _Told) -> str:
-    """Papermill's engine, which also tells the cell that it has come to."""
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    class ReportingEngine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
-            start = nb_man.cell_start
-
-            def cell_start(cell, cell_index=None, **more):
-                told.cell(cell_index + 1, len(nb_man.nb.cells))
-                return start(cell, cell_index=cell_index, **more)
-
-            nb_man.cell_start = cell_start
-            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
-
-    papermill_engines.register("reporting", ReportingEngine)
-    return "reporting"
 
 
 def _explain(page: Page, error, failed: Path) -> str:
@@ -248,7 +221,7 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         tags = cell.metadata.get("tags", [])
         kept = {key: cell.metadata[key] for key in ("mystnb",) if key in cell.metadata}
         if "injected-parameters" in tags:
-            cell.source = re.sub(r"^(run_dir|workers) = .*\n?", "", cell.source, flags=re.M)
+            cell.source = re.sub(r"^run_dir = .*\n?", "", cell.source, flags=re.M)
             cell.source = re.sub(r'^profile = "[^"]*/', 'profile = "', cell.source, flags=re.M)
         cell.metadata = nbformat.from_dict({**kept, **({"tags": tags} if tags else {})})
         cells.append(cell)

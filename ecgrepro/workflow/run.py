@@ -1,32 +1,22 @@
-"""A run: one profile on one kind of data, in one folder.
-
-Notebooks open the same run and share its cohorts, its finished work and its results. Each thing is
-made when it is first asked for and found again afterwards, so that a notebook can be executed
-alone, and after a kill nothing finished is done twice.
-"""
+"""A run: one profile on one kind of data, in one folder, and the cohorts that it is about."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import pandas as pd
-import torch
-
 from ecgrepro.cohort import Cohort
 from ecgrepro.datasets import SIMULATED, load_cohort
 from ecgrepro.errors import EcgreproError
+from ecgrepro.studies.arms import HOSPITALS, MERGED
 from ecgrepro.studies.profiles import Profile, load_profile
 from ecgrepro.support.provenance import PROJECT, commit, versions
-from ecgrepro.support.results import Result, read_results, write_results
 from ecgrepro.workflow.artifacts import artifact
-
-HOSPITALS = ("ptb-xl", "chapman")
-MERGED = "merged"
-NO_EVIDENCE = ("03_closeness_explained", "06_claims", "07_helping")  # for the claims: sections
 
 
 class Run:
-    """The shared ground of one run of the study.
+    """Where the jobs of a study find their profile, cohorts and finished work.
+
+    Opening a run reads its profile and nothing else.
 
     Parameters
     ----------
@@ -36,27 +26,24 @@ class Run:
         ``"simulated"`` or ``"real"``.
     directory
         Where everything goes; by default ``runs/<profile>-<data>`` in the checkout.
-    workers
-        Processes that may run arms at once (`ecgrepro.workflow.grid`).
     """
 
-    def __init__(
-        self, profile: str, data: str, directory: str | Path | None = None, workers: int = 1
-    ):
-        self.source, self.workers = profile, workers
+    def __init__(self, profile: str, data: str, directory: str | Path | None = None):
+        self.source = profile
         self.profile: Profile = load_profile(profile, data)
         self.data = data
         self.directory = Path(directory or PROJECT / "runs" / f"{self.profile.name}-{data}")
         self.artifacts = self.directory / "artifacts"
-        self.trained_on: dict[str, str] = {}  # devices of the generators used: see `synthesis`
-        _set_threads(self.profile.threads)
+        self.trained_on: dict[str, str] = {}  # devices of the generators that have been opened
 
     @lru_cache  # noqa: B019 - a run lives as long as its process
     def cohort(self, dataset: str) -> Cohort:
         """The recordings of a hospital, or of both merged."""
         if dataset == MERGED:
             return Cohort.concat([self.cohort(name) for name in HOSPITALS], name=MERGED)
-        self._known(dataset)
+        if dataset not in HOSPITALS:
+            known = ", ".join((*HOSPITALS, MERGED))
+            raise EcgreproError(f"unknown dataset {dataset!r}: choose one of {known}")
         shared = {"labels": self.profile.labels, "fs": self.profile.fs}
         if self.data == "real":
             return load_cohort(dataset, **shared)
@@ -64,11 +51,6 @@ class Run:
         return load_cohort(
             SIMULATED + dataset, records=simulation.records, seed=simulation.seed, **shared
         )
-
-    def _known(self, dataset: str) -> None:
-        if dataset not in HOSPITALS:
-            known = ", ".join((*HOSPITALS, MERGED))
-            raise EcgreproError(f"unknown dataset {dataset!r}: choose one of {known}")
 
     @lru_cache  # noqa: B019
     def splits(self, dataset: str) -> dict[str, Cohort]:
@@ -83,28 +65,6 @@ class Run:
             return "simulated"
         full = all(report["listed"] and not report["missing"] for report in reports)
         return "full real" if full else "partial real"
-
-    def save_results(self, section: str, instance: str, rows: Iterable[Result], **facts) -> Path:
-        """Write a notebook's results with what they were computed from.
-
-        ``facts`` take the place of the run's own provenance, where a page does not use its data.
-        """
-        path = self.directory / "results" / section / f"{instance}.json"
-        return write_results(path, rows, {"section": section, **self.provenance(), **facts})
-
-    def results(self) -> pd.DataFrame:
-        """Everything that this run's notebooks have written so far.
-
-        But for the claims, and for worked examples, which say nothing about the run's data.
-        """
-        found = read_results(self.directory / "results")
-        found = found[~found["section"].isin(NO_EVIDENCE)]
-        if found.empty:
-            raise EcgreproError(
-                f"no results in {self.directory}: run the study first "
-                f"(ecgrepro run --profile {self.profile.name} --data {self.data})"
-            )
-        return found
 
     def provenance(self) -> dict:
         """Everything that decides a number; two runs that agree in it give the same numbers."""
@@ -127,7 +87,7 @@ class Run:
         name: str,
         dataset: str,
         made_from: dict,
-        module: str,
+        code: Iterable[str],
         make: Callable[[Path], None],
         *,
         portable: bool = False,
@@ -144,17 +104,24 @@ class Run:
         }
         machine = ("device", "threads") if portable else ()
         return artifact(
-            self.artifacts, f"{name}-{dataset}", {**shared, **made_from}, module, make, machine
+            self.artifacts, f"{name}-{dataset}", {**shared, **made_from}, code, make, machine
         )
-
-
-def _set_threads(threads: int) -> None:
-    """The number of threads decides the order of sums, so it belongs to the profile."""
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; costs a tenth
 
 
 def device_name() -> str:
     """The accelerator's name, or ``cpu``."""
+    import torch
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def prepare_process(threads: int) -> None:
+    """Make this process one that computes results: threads and deterministic algorithms.
+
+    The number of threads decides the order of sums, so it belongs to the profile.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; costs a tenth

@@ -1,86 +1,105 @@
-"""Augmentation: does training on real and synthetic records beat training on real ones alone?
+"""Augmentation: does training on real and synthetic records beat training on real ones alone?"""
 
-Every arm gets the same number of optimizer updates and the same selection on real validation
-records; test records are real. Per-record probabilities are kept, so that arms are compared in
-pairs.
-"""
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.arms import REAL, Arm, probabilities, training_set
-from ecgrepro.studies.experiments.recipes import SIMULATOR
-from ecgrepro.studies.profiles import LEARNED
+from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SIMULATOR, Arm
+from ecgrepro.studies.profiles import LEARNED, Augmentation
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result
-from ecgrepro.workflow.grid import Cell, run_cells
-from ecgrepro.workflow.run import MERGED, Run
 
 
-def arms(run: Run) -> list[Arm]:
-    """The arms of the profile: real only, the controls, then each generator."""
-    settings, found = run.profile.augmentation, [Arm(REAL)]
-    found += [Arm(f"real, {name}", control=name) for name in settings.controls]
-    for name in run.profile.generators:
-        found += [Arm(f"real + {name} x{ratio:g}", name, ratio) for ratio in settings.ratios]
+def augmentation_arms(settings: Augmentation, generators: Sequence[str]) -> list[Arm]:
+    """Real records only, the controls, then each generator at each ratio and balanced."""
+    arms = [Arm(REAL)]
+    arms += [Arm(f"real, {name}", control=name) for name in settings.controls]
+    for name in generators:
+        arms += [Arm(f"real + {name} x{ratio:g}", name, ratio) for ratio in settings.ratios]
         if settings.balanced:
-            found.append(Arm(f"real + {name}, balanced", name, balanced=True))
-    return found
+            arms.append(Arm(f"real + {name}, balanced", name, balanced=True))
+    return arms
 
 
-def arms_frame(run: Run, dataset: str) -> pd.DataFrame:
-    """What each arm is trained on: records of each rhythm, real and synthetic, and updates."""
-    real, lines = run.splits(dataset)["train"].counts(), []
-    for arm in arms(run):
-        counts = training_set(run, dataset, arm, run.profile.seeds[0]).counts()
-        cells = {code: _added(n, counts[code]) for code, n in real.items() if n}
-        lines.append({"arm": arm.name, **cells, "updates": run.profile.classifier.updates})
+def training_table(
+    real: dict[str, int], by_arm: Mapping[str, dict[str, int]], updates: int
+) -> pd.DataFrame:
+    """What each arm is trained on: records by rhythm, real and synthetic, and updates.
+
+    Parameters
+    ----------
+    real
+        Real training records by rhythm.
+    by_arm
+        All training records by rhythm, for each arm's name.
+    """
+    lines = []
+    for name, counts in by_arm.items():
+        cells = {code: _real_and_added(n, counts[code]) for code, n in real.items() if n}
+        lines.append({"arm": name, **cells, "updates": updates})
     return pd.DataFrame(lines)
 
 
-def _added(real: int, all_of_them: int) -> str:
-    return str(real) if all_of_them == real else f"{real} + {all_of_them - real}"
+def _real_and_added(real: int, total: int) -> str:
+    return str(real) if total == real else f"{real} + {total - real}"
 
 
-def augmentation_results(run: Run, dataset: str) -> list[Result]:
-    """All arms of a data set; a merged model is also scored on each hospital alone.
+def augmentation_results(
+    arms: Sequence[Arm],
+    test: Cohort,
+    probabilities: Mapping[str, np.ndarray],
+    dataset: str,
+    resamples: int,
+) -> list[Result]:
+    """Scores and differences of all arms of a data set; merged models also on each hospital alone.
 
     Every arm is compared with training on real records only; arms with records of a learned
-    generator also with each control, on macro-F1 (`references`).
+    generator also with each control, on macro-F1 (`control_comparisons`).
+
+    Parameters
+    ----------
+    test
+        Real test records, in the order of the probabilities.
+    probabilities
+        Of each arm by name, shape (seeds, records, classes).
     """
-    test, found = run.splits(dataset)["test"], arms(run)
-    run_cells(run, [Cell(dataset, arm, seed) for arm in found for seed in run.profile.seeds])
-    by_arm = {arm.name: probabilities(run, dataset, arm) for arm in found}
-    rows = _scope_rows(run, test, by_arm, dataset=dataset, scope=dataset)
-    if dataset == MERGED:
-        for hospital in test.table["source"].unique():
-            mask = (test.table["source"] == hospital).to_numpy()
-            part = {name: stack[:, mask] for name, stack in by_arm.items()}
-            rows += _scope_rows(run, test.select(mask), part, dataset=dataset, scope=hospital)
+    rows = _scope_results(arms, test, probabilities, resamples, dataset=dataset, scope=dataset)
+    for hospital in HOSPITALS if dataset == MERGED else ():
+        mask = (test.table["source"] == hospital).to_numpy()
+        if mask.any():
+            part = {name: stack[:, mask] for name, stack in probabilities.items()}
+            keys = {"dataset": dataset, "scope": hospital}
+            rows += _scope_results(arms, test.select(mask), part, resamples, **keys)
     return corrected(rows)
 
 
-def references(found: list[Arm]) -> dict[str, list[str]]:
-    """Arms by the control that they are held against, both by name.
+def control_comparisons(arms: Sequence[Arm]) -> dict[str, list[str]]:
+    """For each control the arms that are compared with it, all by name.
 
-    Arms with records of a learned generator against every control; and against the simulator's arm
-    with as many synthetic records, which were not learned.
+    Arms with records of a learned generator are compared with every control, and with the
+    simulator's arm of as many synthetic records.
     """
-    learned = [arm for arm in found if arm.generator in LEARNED]
-    against = {arm.name: [a.name for a in learned] for arm in found if arm.control}
-    for arm in found:
+    learned = [arm for arm in arms if arm.generator in LEARNED]
+    against = {arm.name: [a.name for a in learned] for arm in arms if arm.control}
+    for arm in arms:
         if arm.generator == SIMULATOR:
             alike = [a for a in learned if (a.ratio, a.balanced) == (arm.ratio, arm.balanced)]
             against[arm.name] = [a.name for a in alike]
     return {name: names for name, names in against.items() if names}
 
 
-def _scope_rows(run: Run, test: Cohort, by_arm: dict[str, np.ndarray], **keys) -> list[Result]:
-    resamples = run.profile.resamples
-    rows = arm_results(test, by_arm, REAL, resamples=resamples, **keys)
+def _scope_results(
+    arms: Sequence[Arm],
+    test: Cohort,
+    probabilities: Mapping[str, np.ndarray],
+    resamples: int,
+    **keys: str,
+) -> list[Result]:
+    rows = arm_results(test, dict(probabilities), REAL, resamples=resamples, **keys)
     settings = {"patients": patients_of(test), "resamples": resamples}
-    for control, names in references(arms(run)).items():
-        held = {name: by_arm[name] for name in (control, *names)}
+    for control, names in control_comparisons(arms).items():
+        held = {name: probabilities[name] for name in (control, *names)}
         rows += differences(test, held, control, settings, keys, metrics=["macro_f1"])
     return rows

@@ -3,15 +3,16 @@
 Everything here is read from results that the generators' pages have written.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ecgrepro.closeness.intervals import FLOOR
 from ecgrepro.errors import EcgreproError
-from ecgrepro.report.tables import number
-from ecgrepro.studies.experiments.quality import FLOOR, REAL
+from ecgrepro.studies.experiments.quality import REAL
+from ecgrepro.studies.findings.wording import number
 from ecgrepro.studies.profiles import GENERATORS, LEARNED, PAPERS_GENERATORS
-from ecgrepro.workflow.run import Run
 
 BEYOND = "‡"  # beside a generator that is not in the paper
 MET, MISSED = "✓", "✗"
@@ -74,15 +75,20 @@ BARS = (
 DIFFUSION_ONLY = ("evaluations_saved", "frechet_to_ancestral")
 
 
-def measured(run: Run, dataset: str) -> pd.DataFrame:
-    """The results of the generators' pages of a data set, with the generators' titles."""
-    found = run.results()
-    found = found[(found["section"] == "02_generators") & (found["dataset"] == dataset)]
-    missing = [g for g in run.profile.generators if g not in set(found["generator"])]
+def measured(results: pd.DataFrame, dataset: str, generators: Sequence[str]) -> pd.DataFrame:
+    """The results of the generators' pages of a data set, with the generators' titles.
+
+    Raises
+    ------
+    EcgreproError
+        A generator has no results.
+    """
+    found = results[(results["section"] == "02_generators") & (results["dataset"] == dataset)]
+    missing = [g for g in generators if g not in set(found["generator"])]
     if missing:
         raise EcgreproError(
-            f"no results of {', '.join(missing)} on {dataset} in {run.directory}: run the pages "
-            f"of the generators first (ecgrepro run --page 02_generators/{dataset}-{missing[0]})"
+            f"no results of {', '.join(missing)} on {dataset}: run the pages of the generators "
+            f"first (ecgrepro run --page 02_generators/{dataset}-{missing[0]})"
         )
     return found.assign(title=found["generator"].map(GENERATORS))
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ecgrepro.report.tables import SIGNIFICANT, WORDS, number
-from ecgrepro.studies.arms import REAL
+from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL
 from ecgrepro.studies.experiments.transfer import ALL_REAL, pretrained_arm
+from ecgrepro.studies.findings.wording import SIGNIFICANT, WORDS, number
 from ecgrepro.studies.profiles import PAPERS_GENERATORS
-from ecgrepro.workflow.run import HOSPITALS, MERGED
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 
