@@ -28,7 +28,8 @@ from ecgrepro.workflow.sections import module_name
 UPDATES_A_JOB = 3000  # a job imports torch first, seconds: it should train for longer than that
 RECIPE = "recipe"  # the kind of job that decides which jobs come after it
 _PRODUCTS = "ecgrepro.workflow.products"
-_MEASURES = "ecgrepro.workflow.measures"
+_TRIALS = "ecgrepro.workflow.trials"
+_CLOSENESS = "ecgrepro.workflow.closeness"
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Graph:
                 jobs.append(Job("generator", place, used, code, needs))
                 if plans.has_published_form(name):
                     used = [*self._shared(), self.profile.quality.published.model_dump(), seed]
-                    code = (f"{_MEASURES}.as_published", *plans.generator_code(name))
+                    code = (f"{_TRIALS}.as_published", *plans.generator_code(name))
                     jobs.append(Job("generator", f"{hospital}-{name}-published", used, code, needs))
         return jobs
 
@@ -213,7 +214,7 @@ class Graph:
                 needs = (f"generator/{self._generator_name(hospital, name)}",)
                 jobs.append(Job("pool", f"{hospital}-{name}", used, code, needs))
                 trials = [profile.pool.seed, profile.quality.model_dump()]
-                code = (f"{_MEASURES}.draw_trials", *plans.generator_code(name))
+                code = (f"{_TRIALS}.draw_trials", *plans.generator_code(name))
                 jobs.append(Job("pool", f"{hospital}-{name}-trials", trials, code, needs))
             for scale in profile.helping.guidance:
                 used = [profile.pool.model_dump(), profile.augmentation.ratios, scale]
@@ -270,9 +271,9 @@ class Graph:
         for hospital in HOSPITALS:
             judge = f"classifier/{hospital}"
             for name in self.profile.generators:
-                code, needs = (f"{_MEASURES}.pool_closeness",), (judge, f"pool/{hospital}-{name}")
+                code, needs = (f"{_CLOSENESS}.pool_closeness",), (judge, f"pool/{hospital}-{name}")
                 jobs.append(Job("closeness", f"{hospital}-{name}", settings, code, needs))
-            code = (f"{_MEASURES}.check_metrics",)
+            code = (f"{_CLOSENESS}.check_metrics",)
             jobs.append(Job("closeness", f"{hospital}-checked", settings, code, (judge,)))
         return jobs
 

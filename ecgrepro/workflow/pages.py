@@ -1,8 +1,8 @@
 """The study's pages: which notebooks are executed with which parameters, and executing one.
 
-A page is a notebook of ``notebooks/`` with parameters, which shows the results of its section. Pages
-are executed by papermill, each in a process of its own; an executed notebook appears in the run's
-folder only when every cell ran.
+A page is a notebook of ``notebooks/`` with parameters, which shows the results of its section.
+Pages are executed by papermill, each in a process of its own; an executed notebook appears in the
+run's folder only when every cell ran.
 """
 
 from __future__ import annotations

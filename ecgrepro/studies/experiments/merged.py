@@ -75,7 +75,7 @@ def _auc_standard_error(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def away_arm(home: str) -> Arm:
-    """Trained and selected on the other hospital's real records: it has seen nothing of ``home``."""
+    """Trained and selected on the other hospital's real records alone."""
     return Arm(ACROSS, trained_in=other_hospital(home))
 
 
