@@ -17,6 +17,7 @@ from ecgrepro.classifier.augmentation import draw_fading
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.cohort import Cohort
+from ecgrepro.studies.classifiers import CLASSIFIER
 from ecgrepro.studies.leakage import check_apart
 from ecgrepro.studies.pretraining import pretrained, share
 from ecgrepro.studies.selection import draw, kept_pool, lacking, oversampled
@@ -118,7 +119,13 @@ def run_arm(run: Run, dataset: str, arm: Arm, seed: int, fraction: float = 1.0) 
         "start": start.name if start else "",
         "fading": arm.fading,
     }
-    place = run.artifact("arm", dataset, made_from, "ecgrepro.classifier.classifier", make)
+    place = run.artifact(
+        "arm",
+        dataset,
+        made_from,
+        [CLASSIFIER, "ecgrepro.classifier.augmentation.draw_fading"],
+        make,
+    )
     return Outcome(*(np.load(place / f"{name}.npy") for name in ("validation", "test")))
 
 

@@ -3,6 +3,8 @@
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.workflow.run import Run
 
+CLASSIFIER = "ecgrepro.classifier.classifier.Classifier"  # the code that trains one
+
 
 def real_classifier(run: Run, dataset: str) -> Classifier:
     """The classifier trained on a data set's real training folds, with the first seed.
@@ -18,5 +20,5 @@ def real_classifier(run: Run, dataset: str) -> Classifier:
         classifier.fit(parts["train"], parts["validation"]).save(folder / "model")
 
     made_from = {"classifier": settings.model_dump(), "seed": seed}
-    place = run.artifact("classifier", dataset, made_from, "ecgrepro.classifier.classifier", make)
+    place = run.artifact("classifier", dataset, made_from, [CLASSIFIER], make)
     return Classifier.load(place / "model")

@@ -6,6 +6,7 @@ import numpy as np
 
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.cohort import Cohort
+from ecgrepro.studies.classifiers import CLASSIFIER
 from ecgrepro.studies.leakage import check_apart
 from ecgrepro.studies.synthesis import synthetic_pool
 from ecgrepro.workflow.run import HOSPITALS, Run
@@ -69,5 +70,5 @@ def pretrained(run: Run, dataset: str, source: str, seed: int, hospital: str = "
         classifier.fit(pool.select(~held_out), pool.select(held_out)).save(folder / "model")
 
     made_from = {"pool": pool.fingerprint, "classifier": settings.model_dump(), "seed": seed}
-    place = run.artifact("pretrained", dataset, made_from, "ecgrepro.classifier.classifier", make)
+    place = run.artifact("pretrained", dataset, made_from, [CLASSIFIER], make)
     return Pretrained(Classifier.load(place / "model"), place.name)

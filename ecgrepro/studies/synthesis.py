@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators import load_generator, make_generator
+from ecgrepro.generators import GENERATORS, load_generator, make_generator
 from ecgrepro.generators.base import Generator
 from ecgrepro.generators.saved import saved_digest
 from ecgrepro.studies.profiles import LEARNED
@@ -41,8 +41,7 @@ def _generator_folder(run: Run, dataset: str, name: str) -> Path:
         generator.save(folder / "model")
 
     made_from = {"generator": name, "settings": settings, "seed": run.profile.pool.seed}
-    module = f"ecgrepro.generators.{name}"
-    place = run.artifact(name, dataset, made_from, module, make, portable=True)
+    place = run.artifact(name, dataset, made_from, [generator_code(name)], make, portable=True)
     if name in LEARNED:
         run.trained_on[f"{name} of {dataset}"] = made_on(place)
     return place
@@ -81,8 +80,13 @@ def synthetic_pool(run: Run, dataset: str, name: str, guidance: float | None = N
     made_from = {"generator": name, "settings": settings, "counts": counts, "seed": pool.seed}
     made_from["guidance"] = guidance
     made_from["weights"] = saved_digest(_generator_folder(run, dataset, name) / "model")
-    place = run.artifact(f"pool-{name}", dataset, made_from, f"ecgrepro.generators.{name}", make)
+    place = run.artifact(f"pool-{name}", dataset, made_from, [generator_code(name)], make)
     return Cohort.open(place / "cohort")
+
+
+def generator_code(name: str) -> str:
+    """The dotted name of a generator's class, for `ecgrepro.support.code.code_fingerprint`."""
+    return GENERATORS[name].replace(":", ".")
 
 
 def _settings(run: Run, name: str) -> dict:

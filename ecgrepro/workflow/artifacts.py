@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ecgrepro.datasets.cache import exclusive
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.provenance import code_fingerprint, versions
+from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.provenance import versions
 
 MADE_FROM = "made_from.json"
 
@@ -23,7 +24,7 @@ def artifact(
     folder: Path,
     name: str,
     made_from: dict,
-    module: str,
+    code: Iterable[str],
     make: Callable[[Path], None],
     machine: Iterable[str] = (),
 ) -> Path:
@@ -35,8 +36,9 @@ def artifact(
         Where it stands, and how its name begins.
     made_from
         Everything that decides the outcome, as JSON values: settings, seeds, data fingerprints.
-    module
-        The module of this package that does the work; its source and all that it imports count.
+    code
+        Dotted names of the functions and classes that do the work; they and what they name in this
+        package count, as in `ecgrepro.support.code.code_fingerprint`.
     make
         Does the work inside the folder that it is given, in which an interrupted try may have left
         something. Its own source counts too.
@@ -46,8 +48,8 @@ def artifact(
     """
     here = {**made_from, "versions": versions()}
     counted = {k: v for k, v in made_from.items() if k not in machine}
-    code = [code_fingerprint(module), inspect.getsource(make)]
-    key = json.dumps([counted, code if machine else [*code, versions()]], sort_keys=True)
+    source = [code_fingerprint(*code), inspect.getsource(make)]
+    key = json.dumps([counted, source if machine else [*source, versions()]], sort_keys=True)
     target = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not target.is_dir():
         with exclusive(target):

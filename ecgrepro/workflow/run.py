@@ -127,7 +127,7 @@ class Run:
         name: str,
         dataset: str,
         made_from: dict,
-        module: str,
+        code: Iterable[str],
         make: Callable[[Path], None],
         *,
         portable: bool = False,
@@ -144,7 +144,7 @@ class Run:
         }
         machine = ("device", "threads") if portable else ()
         return artifact(
-            self.artifacts, f"{name}-{dataset}", {**shared, **made_from}, module, make, machine
+            self.artifacts, f"{name}-{dataset}", {**shared, **made_from}, code, make, machine
         )
 
 
