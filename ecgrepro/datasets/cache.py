@@ -3,7 +3,7 @@
 A build writes finished chunks of records to ``<key>.partial`` and renames the folder when all is
 there: a killed build goes on where it was, and an incomplete cohort is never opened. The key is a
 fingerprint of the index file, of every record file's path, size and time, of the settings and of
-the source of the modules involved.
+the code that reads and builds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_diges
 from ecgrepro.cohort.preprocess import SECONDS, preprocess
 from ecgrepro.datasets.wfdb_read import MALFORMED, NO_UNIT, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.provenance import code_fingerprint
+from ecgrepro.support.code import code_fingerprint
 
 CHUNK = 32  # records per finished piece of work
 SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}  # by lower-case text
@@ -135,9 +135,10 @@ def cached_cohort(
     """Open the cohort of these inputs and settings, building it first if need be.
 
     Two processes may ask at once: one builds, the other waits for it. ``make_index`` is called
-    only when there is something to build; ``reader`` is the module that it comes from.
+    only when there is something to build; ``reader`` is the module whose ``index`` it
+    calls.
     """
-    code = code_fingerprint("ecgrepro.datasets.cache", reader)
+    code = code_fingerprint("ecgrepro.datasets.cache._build", f"{reader}.index")
     settings = json.dumps([name, inputs, fs, scale, code])
     key = hashlib.sha256(settings.encode()).hexdigest()[:20]
     folder = cache_root() / "cohorts"
@@ -300,7 +301,7 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
     report = _report(index, table, dropped, duplicates)
     table = table[[*COLUMNS, "duplicate_of"]]
     # Of recordings and of what is done to them, not of the outcome: its last bits are the CPU's.
-    how = [f"{float(fs):g} {scale}", code_fingerprint("ecgrepro.cohort.preprocess")]
+    how = [f"{float(fs):g} {scale}", code_fingerprint("ecgrepro.cohort.preprocess.preprocess")]
     fingerprint = fingerprint_of([*how, *(row["recording"] for row in kept)], table)
     return Cohort(
         signals, table, fs=fs, units=scale, name=name, fingerprint=fingerprint, report=report

@@ -1,7 +1,6 @@
 """Where a result comes from: code version, package versions, device, command."""
 
 import ast
-import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -56,15 +55,6 @@ def closure(files: Iterable[Path]) -> list[Path]:
             found.add(file)
             todo.extend(_imports(file))
     return sorted(found | {style for module, style in _STYLE.items() if module in found})
-
-
-@lru_cache
-def code_fingerprint(*modules: str) -> str:
-    """SHA-256 over the source of the modules and all of this package that they import."""
-    digest = hashlib.sha256()
-    for file in closure(f for name in modules if (f := module_file(name))):
-        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

@@ -47,7 +47,8 @@ def _compared_pool(run: Run, dataset: str, generator: str) -> Path:
         log.table().to_csv(folder / "heart.csv", index=False)
 
     made_from = {"pool": pool.fingerprint, **judged_by(run)}
-    return run.artifact(f"closeness-{generator}", dataset, made_from, __name__, make)
+    code = [f"{__name__}._compared_pool"]
+    return run.artifact(f"closeness-{generator}", dataset, made_from, code, make)
 
 
 def compared(
@@ -84,8 +85,8 @@ def physiology(run: Run, dataset: str, cohort: Cohort) -> pd.DataFrame:
         measures(cohort.signals, cohort.fs).to_csv(folder / "measures.csv", index=False)
 
     made_from = {"cohort": cohort.fingerprint, "neurokit2": version("neurokit2")}
-    module = "ecgrepro.closeness.metrics.heart"
-    place = run.artifact("physiology", dataset, made_from, module, make)
+    code = ["ecgrepro.closeness.metrics.heart.measures"]
+    place = run.artifact("physiology", dataset, made_from, code, make)
     return pd.read_csv(place / "measures.csv", dtype=float, float_precision="round_trip")
 
 

@@ -102,7 +102,7 @@ def detected_twice(run: Run, dataset: str) -> pd.DataFrame:
         )
 
     libraries = {name: version(name) for name in ("neurokit2", "wfdb")}
-    place = run.artifact("beats", dataset, libraries, __name__, make)
+    place = run.artifact("beats", dataset, libraries, [f"{__name__}.twice"], make)
     beats = pd.read_csv(place / "beats.csv", dtype=float)
     return beats.assign(rhythm=cohort.table["rhythm"].to_numpy())
 

@@ -136,7 +136,8 @@ def heart(run: Run, dataset: str, cohort: Cohort) -> tuple[np.ndarray, np.ndarra
         np.save(folder / "heart.npy", np.stack(found))
 
     made_from = {"cohort": cohort.fingerprint, "neurokit2": version("neurokit2")}
-    place = run.artifact("heart", dataset, made_from, "ecgrepro.cohort.rpeaks", make)
+    code = ["ecgrepro.cohort.rpeaks.rates_and_variability"]
+    place = run.artifact("heart", dataset, made_from, code, make)
     rates, variability = np.load(place / "heart.npy")
     return rates, variability
 

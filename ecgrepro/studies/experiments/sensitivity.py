@@ -58,7 +58,7 @@ def _judged(
         write_rows(folder, rows)
 
     made_from = {"defect": kind, "level": level, **judged_by(run)}
-    place = run.artifact("defect", dataset, made_from, __name__, make)
+    place = run.artifact("defect", dataset, made_from, [f"{__name__}._judged"], make)
     return [replace(row, dataset=dataset, arm=kind, fraction=level) for row in read_rows(place)]
 
 

@@ -21,7 +21,7 @@ from ecgrepro.studies.classifiers import real_classifier
 from ecgrepro.studies.experiments.closeness import FLOOR
 from ecgrepro.studies.experiments.quality import agreement, first_of_each
 from ecgrepro.studies.selection import draw
-from ecgrepro.studies.synthesis import synthetic_pool, trained_generator
+from ecgrepro.studies.synthesis import generator_code, synthetic_pool, trained_generator
 from ecgrepro.support.results import Result
 from ecgrepro.workflow.run import Run
 
@@ -95,7 +95,7 @@ def trial(
 
     made_from = {"generator": name, **model.plan(
         counts, seed=seed, guidance=guidance, steps=steps).identity}  # fmt: skip
-    place = run.artifact(f"trial-{name}", dataset, made_from, f"ecgrepro.generators.{name}", make)
+    place = run.artifact(f"trial-{name}", dataset, made_from, [generator_code(name)], make)
     return Trial(
         Cohort.open(place / "cohort"),
         json.loads((place / "seconds.json").read_text()),
@@ -236,7 +236,7 @@ def _published(run: Run, dataset: str, name: str, counts: dict[str, int]) -> Sid
 
     made_from = {"generator": name, "settings": used, "counts": counts, "seed": seed}
     where = f"published-{name}"
-    place = run.artifact(where, dataset, made_from, f"ecgrepro.generators.{name}", make)
+    place = run.artifact(where, dataset, made_from, [generator_code(name)], make)
     seconds = json.loads((place / "seconds.json").read_text())
     return Side(load_generator(place / "model"), Cohort.open(place / "cohort"), seconds)
 
@@ -283,7 +283,7 @@ def one_series(run: Run, dataset: str) -> dict[float, np.ndarray]:
         np.save(folder / "series.npy", np.stack(made))
 
     made_from = {"settings": settings, "seed": seed, "proximities": proximities}
-    module = "ecgrepro.generators.diffusion.one_series"
-    place = run.artifact("one-series", dataset, made_from, module, make)
+    code = ["ecgrepro.generators.diffusion.one_series.fit_one_series"]
+    place = run.artifact("one-series", dataset, made_from, code, make)
     series = dict(zip(proximities, np.load(place / "series.npy"), strict=True))
     return {**series, math.inf: np.asarray(record)}
