@@ -15,6 +15,7 @@ HOSPITALS = ("ptb-xl", "chapman")
 MERGED = "merged"
 REAL = "real only"
 SCRATCH = "from scratch"
+ACROSS = "trained in the other hospital"
 SIMULATOR = "simulator"
 OVERSAMPLING = "oversampling"
 # Arms without synthetic records: how each changes the classifier's settings in the arm `REAL`;

@@ -181,7 +181,9 @@ class Helping(_Part):
 class Profile(_Part):
     """Everything that the study's notebooks are run with.
 
-    ``real`` holds what is different on real recordings: any of the other keys, merged into them.
+    ``threads`` are those of each job, ``gpus`` what each job that trains or samples asks a cluster
+    for. ``real`` holds what is different on real recordings: any of the other keys, merged into
+    them.
     """
 
     name: str
@@ -189,6 +191,7 @@ class Profile(_Part):
     labels: Literal[tuple(LABEL_MAPS)]
     fs: Annotated[int, Field(gt=80, le=1000)] = 100
     threads: Count = 1
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
     folds: Folds
     simulation: Simulation
     seeds: Annotated[list[Seed], Unique] = Field(min_length=1)

@@ -229,16 +229,28 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def store(name: str) -> Path:
+def stored_pages() -> dict[str, str]:
+    """For each section the page that its stored notebook shows, by its own parameters."""
+    found = {}
+    for section in SECTIONS:
+        notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
+        (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+        tree = ast.parse(cell.source).body
+        given = {n.targets[0].id: ast.literal_eval(n.value) for n in tree}
+        instance = "-".join(given[k] for k in ("dataset", "generator") if k in given)
+        found[section] = f"{section}/{instance or 'all'}"
+    return found
+
+
+def store_notebook(section: str) -> Path:
     """Execute a notebook of ``notebooks/`` in place, with its own parameters, and scrub it.
 
     The stored outputs are what nbval compares with.
     """
     import nbclient
 
-    path = FOLDER / f"{name}.ipynb"
+    path = FOLDER / f"{section}.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     where = {"metadata": {"path": str(FOLDER)}}
     with own_sockets() as config:
         nbclient.NotebookClient(

@@ -67,19 +67,14 @@ def _one_gpu() -> Iterator[None]:
     if len(alike) < 2:
         yield
         return
-    locks = [filelock.FileLock(Path(tempfile.gettempdir()) / f"ecgrepro-gpu-{i}") for i in alike]
-    for index, lock in zip(alike, locks, strict=True):
-        with contextlib.suppress(filelock.Timeout):
-            lock.acquire(timeout=0)
-            break
-    else:  # more jobs than GPUs: share
-        index, lock = alike[os.getpid() % len(alike)], None
-    torch.cuda.set_device(index)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
+    for index in alike:
+        lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"ecgrepro-gpu-{index}.lock")
+        with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=0):
+            torch.cuda.set_device(index)
+            yield
+            return
+    torch.cuda.set_device(alike[os.getpid() % len(alike)])  # more jobs than GPUs share them
+    yield
 
 
 def _cohort(run: Run, job: Job, graph: Graph) -> dict:

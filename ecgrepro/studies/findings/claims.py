@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL
-from ecgrepro.studies.experiments.transfer import ALL_REAL, pretrained_arm
+from ecgrepro.studies.experiments.designs import pretrained_arm
+from ecgrepro.studies.experiments.transfer import ALL_REAL
 from ecgrepro.studies.findings.wording import SIGNIFICANT, WORDS, number
 from ecgrepro.studies.profiles import PAPERS_GENERATORS
 

@@ -8,9 +8,7 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.support.results import Result
 from ecgrepro.workflow.products import judge
 from ecgrepro.workflow.run import Run
-from ecgrepro.workflow.sections import Section, for_figure
-
-AGE_BINS = list(range(0, 111, 10))
+from ecgrepro.workflow.sections import AGE_BINS, Section, for_figure
 
 
 def compute(run: Run, dataset: str) -> Section:

@@ -1,7 +1,8 @@
 """Section 05: pre-trained on synthetic records, fine-tuned on growing fractions of real ones."""
 
 from ecgrepro.studies.arms import SCRATCH, Arm
-from ecgrepro.studies.experiments.transfer import transfer_arms, transfer_results
+from ecgrepro.studies.experiments.designs import transfer_arms
+from ecgrepro.studies.experiments.transfer import transfer_results
 from ecgrepro.workflow.products import arm_probabilities
 from ecgrepro.workflow.run import Run
 from ecgrepro.workflow.sections import Section
