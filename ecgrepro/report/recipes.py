@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ecgrepro.studies.experiments.recipe_search import CONFIRMED, TRIED
+from ecgrepro.studies.experiments.recipes import CONFIRMED, TRIED
 from ecgrepro.studies.findings.recipes import verdict_lines
 from ecgrepro.studies.findings.wording import WORDS, effect, marked_number, number
 from ecgrepro.support.results import Result

@@ -17,16 +17,13 @@ import numpy as np
 from ecgrepro.closeness.metrics.privacy import share_below
 from ecgrepro.closeness.metrics.use import discriminator_scores
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.arms import ACROSS, HOSPITALS, MERGED
+from ecgrepro.studies.arms import ACROSS, BOTH, CROSSING, HOSPITALS, MERGED, WITHIN
 from ecgrepro.studies.scoring import arm_results, corrected, patients_of
 from ecgrepro.support.results import Result
 
 if TYPE_CHECKING:
     from ecgrepro.classifier.classifier import Classifier
 
-WITHIN = "trained at home"
-BOTH = "trained in both"
-CROSSING = "crossing"  # scope of what is scored across hospitals
 FEWEST = 10  # records of a hospital and rhythm
 
 

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.arms import SCRATCH
+from ecgrepro.studies.arms import SCRATCH, SCRATCH_ALL
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result
-
-ALL_REAL = "from scratch on all real records"
 
 
 def transfer_results(
@@ -44,5 +42,5 @@ def transfer_results(
         rows += arm_results(test, dict(by_arm), SCRATCH, resamples=resamples, **keys)
         if fraction < 1:
             tuned = {name: stack for name, stack in by_arm.items() if name != SCRATCH}
-            rows += differences(test, {ALL_REAL: all_real, **tuned}, ALL_REAL, settings, keys)
+            rows += differences(test, {SCRATCH_ALL: all_real, **tuned}, SCRATCH_ALL, settings, keys)
     return corrected(rows)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from ecgrepro.studies.arms import REAL
-from ecgrepro.studies.experiments.recipe_search import CONFIRMED
-from ecgrepro.studies.experiments.recipes import ALL_REAL, SAME_RECIPE
+from ecgrepro.studies.experiments.recipes import ALL_REAL, CONFIRMED, SAME_RECIPE
 from ecgrepro.studies.findings.claims import CLOSE
+from ecgrepro.studies.findings.curves import curve
 from ecgrepro.studies.findings.wording import SIGNIFICANT, number
-from ecgrepro.studies.scoring import curve
 from ecgrepro.support.results import Result
 
 HELPS, HARMS, OPEN = "helps", "does not help", "is not established"
