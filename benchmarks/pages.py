@@ -22,9 +22,12 @@ from ecgrepro.workflow.sockets import own_sockets
 def page_seconds(section: str) -> float:
     notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
     began = time.perf_counter()
+    where = {"metadata": {"path": str(FOLDER)}}
     with own_sockets() as config:
-        nbclient.NotebookClient(notebook, kernel_name="python3", config=config,
-                                resources={"metadata": {"path": str(FOLDER)}}).execute()  # fmt: skip
+        client = nbclient.NotebookClient(
+            notebook, kernel_name="python3", config=config, resources=where
+        )
+        client.execute()
     return time.perf_counter() - began
 
 

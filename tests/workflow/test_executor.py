@@ -1,4 +1,4 @@
-"""The study over an executor that is not the local one: trainings and arms are jobs of their own."""
+"""The study over another executor than the local one: trainings and arms are jobs of their own."""
 
 import json
 import os
