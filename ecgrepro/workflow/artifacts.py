@@ -12,9 +12,10 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ecgrepro.datasets.cache import exclusive
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.files import partial_of
+from ecgrepro.support.locks import exclusive
 from ecgrepro.support.provenance import versions
 
 MADE_FROM = "made_from.json"
@@ -54,7 +55,7 @@ def artifact(
     if not target.is_dir():
         with exclusive(target):
             if not target.is_dir():
-                work = target.with_name(f"{target.name}.partial")
+                work = partial_of(target)
                 try:
                     work.mkdir(parents=True, exist_ok=True)
                     make(work)
