@@ -31,18 +31,6 @@ _CHUNK = 256  # records
 _UNITS = {"mV": "mV", "z": "NU"}  # in the header; NU: no unit, as published records say
 
 
-def export_npy(cohort: Cohort, directory: str | Path, *, force: bool = False) -> Path:
-    """Write ``signals.npy``, ``table.csv`` and ``cohort.json``: what `Cohort.open` opens.
-
-    Parameters and errors as `export_wfdb`; records of any origin.
-    """
-    directory = Path(directory)
-    check_free(directory, force=force)
-    if not directory.exists():
-        return cohort.save(directory)
-    return put_in_place(cohort.save(_fresh_name(directory)), directory, force=force)
-
-
 def export_wfdb(cohort: Cohort, directory: str | Path, *, force: bool = False) -> Path:
     """Write each record as ``<rhythm>_<number>.hea`` and ``.dat`` (format 16), and ``labels.csv``.
 
@@ -286,11 +274,3 @@ def _forget(signals: np.ndarray) -> None:
     mapped = getattr(signals, "_mmap", None)
     if mapped is not None and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _fresh_name(directory: Path) -> Path:
-    """A name beside ``directory`` that is not taken."""
-    n = 0
-    while (name := directory.with_name(f"{directory.name}.new-{n}")).exists():
-        n += 1
-    return name

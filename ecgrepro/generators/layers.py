@@ -94,9 +94,8 @@ class Attention(nn.Module):
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
         """h (B, T, C), condition (B, E) -> h plus what was attended to."""
         length, width = h.shape[1], h.shape[2] // self.heads
-        rates = torch.logspace(
-            0, -2.5, width // 2, device=h.device
-        )  # a turn in 6 to 2000 positions
+        # A turn in 6 to 2000 positions.
+        rates = torch.logspace(0, -2.5, width // 2, device=h.device)
         projected = self.project(self.modulate(h, condition))
         attended = attend(projected, self.heads, rotation(length, rates), fused=True)
         return h + self.out(attended)
