@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 import platformdirs
@@ -33,6 +32,8 @@ from ecgrepro.cohort.preprocess import SECONDS, preprocess
 from ecgrepro.datasets.wfdb_read import MALFORMED, NO_UNIT, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.files import partial_of, whole_file
+from ecgrepro.support.locks import cannot_write, exclusive
 
 CHUNK = 32  # records per finished piece of work
 SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}  # by lower-case text
@@ -150,39 +151,10 @@ def cached_cohort(
     return Cohort.open(target)
 
 
-class exclusive:
-    """Hold the lock beside ``target``; say so when another process has it, and wait."""
-
-    def __init__(self, target: Path):
-        self._target = target
-        self._lock = filelock.FileLock(f"{target}.lock")
-
-    def __enter__(self):
-        try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except filelock.Timeout:
-                print(f"another process is making {self._target.name}: waiting", file=sys.stderr)
-                self._lock.acquire()
-        except OSError as error:
-            raise _cannot_write(self._target.parent, error) from error
-
-    def __exit__(self, *_):
-        self._lock.release()
-
-
-def _cannot_write(where: Path, error: OSError) -> EcgreproError:
-    return EcgreproError(
-        f"cannot write to {where}: {error.strerror or error}; "
-        "free some space or choose another place with ECGREPRO_CACHE"
-    )
-
-
 def _build(index: Index, target: Path, *, name: str, fs: float, scale: str, jobs) -> None:
     if not len(index.records):
         raise EcgreproError(_nothing_usable(index.root, Counter(d[1] for d in index.dropped)))
-    work = target.with_name(f"{target.name}.partial")
+    work = partial_of(target)
     try:
         work.mkdir(exist_ok=True)
         _run_chunks(index, work, fs=fs, scale=scale, jobs=jobs or _cores())
@@ -197,7 +169,7 @@ def _build(index: Index, target: Path, *, name: str, fs: float, scale: str, jobs
             "run the same command again, it goes on where it was"
         ) from error
     except OSError as error:
-        raise _cannot_write(work, error) from error
+        raise cannot_write(work, error) from error
 
 
 def _cores() -> int:
@@ -248,10 +220,8 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
         ("npy", lambda file: np.save(file, array)),
         ("json", lambda file: file.write(json.dumps({"kept": kept, "dropped": dropped}).encode())),
     ):
-        temporary = _shard(work, start, f"{kind}.tmp")
-        with open(temporary, "wb") as file:
+        with whole_file(_shard(work, start, kind), held=True) as file:
             write(file)
-        temporary.rename(_shard(work, start, kind))
     return len(rows)
 
 

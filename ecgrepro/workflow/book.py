@@ -22,6 +22,7 @@ import nbformat
 import yaml
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.files import write_whole
 from ecgrepro.support.provenance import PROJECT, commit, versions
 
 SECTIONS = "notebooks/"  # entries of _toc.yml below this folder are executed per instance
@@ -114,7 +115,7 @@ def write_run_facts(run_dir: Path) -> None:
         "versions": versions(),
         "date": time.strftime("%Y-%m-%d"),
     }
-    (run_dir / "run.json").write_text(json.dumps(facts, indent=1))
+    write_whole(run_dir / "run.json", json.dumps(facts, indent=1))
 
 
 def _no_orphans(run_dir: Path, sections: set[str]) -> None:

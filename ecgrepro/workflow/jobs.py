@@ -7,7 +7,6 @@ needs: a job whose key changes is done again, nothing else is. Read without torc
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import HOSPITALS, MERGED, Arm, Task
 from ecgrepro.studies.profiles import Profile, load_profile
 from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.digests import json_digest
 from ecgrepro.support.provenance import PROJECT, versions
 from ecgrepro.workflow import plans
 from ecgrepro.workflow.pages import Page, notebook_code, notebook_digest, pages
@@ -127,8 +127,7 @@ class Graph:
             needs = [self.key(self.job(*name.split("/", 1))) for name in job.needs]
             tasks = [asdict(task) for task in job.tasks]
             content = [job.settings, tasks, code_fingerprint(*job.code), versions(), needs]
-            text = json.dumps(content, sort_keys=True)
-            self._keys[job.id] = hashlib.sha256(text.encode()).hexdigest()
+            self._keys[job.id] = json_digest(content)
         return self._keys[job.id]
 
     def section_key(self, name: str) -> str:

@@ -8,9 +8,7 @@ run's folder only when every cell ran.
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -24,6 +22,8 @@ import nbformat
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import HOSPITALS, MERGED
 from ecgrepro.studies.profiles import GENERATORS, Profile, is_file_name
+from ecgrepro.support.digests import json_digest
+from ecgrepro.support.files import write_whole
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.sockets import own_sockets
 
@@ -117,7 +117,7 @@ def notebook_digest(section: str) -> str:
     """Digest of what a notebook says and does, without its outputs."""
     notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
     content = [[c.cell_type, c.source, c.metadata] for c in notebook.cells]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest(content)
 
 
 @lru_cache
@@ -186,10 +186,7 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    nbformat.write(notebook, temporary)
-    temporary.rename(target)
+    write_whole(target, nbformat.writes(notebook) + "\n")
     failed.unlink()
     return target
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import filelock
 
 from ecgrepro.studies.arms import Task
-from ecgrepro.support.results import write_whole
+from ecgrepro.support.files import write_whole
 from ecgrepro.workflow.jobs import RECIPE, RESOURCES, Graph, Job
 from ecgrepro.workflow.plans import Start
 
