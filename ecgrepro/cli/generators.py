@@ -13,7 +13,7 @@ import typer
 
 from ecgrepro.cli.options import Device, Force, read_device, read_folds, spell
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators import GENERATORS
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.support.folders import check_free, put_in_place
 
 _TRAIN, _VALIDATION = [1, 2, 3, 4, 5, 6, 7], [8]  # folds; the rest is for testing
@@ -26,8 +26,14 @@ class Format(StrEnum):
     npy = "npy"
 
 
+def _known_generators() -> str:
+    """Names and titles for `--help`, as the registry has them now."""
+    names = (f"{name} ({entry.short_title})" for name, entry in GENERATORS.items())
+    return f"One of {', '.join(names)}."
+
+
 def train(
-    generator: Annotated[str, typer.Argument(help=f"One of {', '.join(GENERATORS)}.")],
+    generator: Annotated[str, typer.Argument(help=_known_generators())],
     dataset: Annotated[
         str,
         typer.Option(help="ptb-xl, chapman, simulated-ptb-xl, simulated-chapman or a folder."),

@@ -15,9 +15,10 @@ from torch import Tensor
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.pool import Plan, in_memory, on_disk
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.generators.representation import Shape, check_cohort, shape_of, to_channels
 from ecgrepro.generators.saved import VERSION, read_saved, write_saved
-from ecgrepro.generators.settings import SETTINGS, GeneratorSettings
+from ecgrepro.generators.settings import GeneratorSettings
 from ecgrepro.support.digests import tensors_digest
 from ecgrepro.support.explain import explain
 
@@ -28,7 +29,8 @@ class Generator(ABC):
     Parameters
     ----------
     settings
-        An instance of ``SETTINGS[name]``, or its values as a dictionary; defaults without.
+        An instance of the settings that its registry entry names, or their values as a dictionary;
+        by default all defaults.
     seed
         Of everything random in training.
     device
@@ -63,7 +65,7 @@ class Generator(ABC):
     @classmethod
     def check(cls, settings: GeneratorSettings | dict[str, Any]) -> GeneratorSettings:
         """Settings of this class, validated; raises naming the key and what is allowed."""
-        model = SETTINGS[cls.name]
+        model = GENERATORS[cls.name].settings_class()
         if isinstance(settings, model):
             return settings
         try:

@@ -166,12 +166,3 @@ class TimeVQVAESettings(GeneratorSettings):
     temperature: float = Field(default=0.9, gt=0)
     choice_temperature: float = Field(default=1.0, ge=0)
     guidance: float = Field(default=2.0, ge=0)
-
-
-SETTINGS: dict[str, type[GeneratorSettings]] = {
-    "diffwave": DiffWaveSettings,
-    "timediffusion": TimeDiffusionSettings,
-    "unet": UNetSettings,
-    "simulator": SimulatorSettings,
-    "timevqvae": TimeVQVAESettings,
-}

@@ -20,8 +20,9 @@ from pathlib import Path
 import nbformat
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.studies.arms import HOSPITALS, MERGED
-from ecgrepro.studies.profiles import GENERATORS, Profile, is_file_name
+from ecgrepro.studies.profiles import Profile, is_file_name
 from ecgrepro.support.digests import json_digest
 from ecgrepro.support.files import write_whole
 from ecgrepro.support.provenance import PROJECT
@@ -66,7 +67,7 @@ def pages(profile: Profile) -> list[Page]:
     found: list[Page] = []
 
     def add(section: str, dataset: str, generator: str = "", after: Iterable[str] = ()) -> None:
-        what = f"{GENERATORS[generator]} on " if generator else ""
+        what = f"{GENERATORS[generator].title} on " if generator else ""
         given = {"dataset": dataset, **({"generator": generator} if generator else {})}
         instance = "-".join(given.values())
         title = f"{SECTIONS[section]}: {what}{TITLES[dataset]}"

@@ -21,20 +21,6 @@ from ecgrepro.generators.diffusion.generator import DenoisingGenerator
 from ecgrepro.generators.layers import Condition, Convolve, Modulate
 from ecgrepro.generators.settings import DiffWaveSettings
 
-PUBLISHED = {
-    "process": "ddpm",
-    "fold": 1,
-    "channels": 64,
-    "blocks": 30,
-    "cycle": 10,
-    "embedding": 512,
-    "modulated": False,
-    "learning_rate": 2e-4,
-    "sampler": "ancestral",
-    "sampling_steps": 200,
-    "guidance": 1.0,
-}
-
 
 class DiffWave(nn.Module):
     """The network over (B, T, features).
