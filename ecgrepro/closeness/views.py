@@ -135,8 +135,9 @@ class Strips:
     ----------
     texts, records
         What stands beside each, and its ``record_id``.
-    distances
-        Of each to the nearest record of the other set, in the embedding.
+    distances, typical
+        Of each to the nearest record of the other set, in the embedding; the median of all
+        synthetic records.
     leads, fs, units
         As of the cohorts.
     signals
@@ -146,6 +147,7 @@ class Strips:
     texts: Sequence[str]
     records: Sequence[str]
     distances: Sequence[float]
+    typical: float
     leads: Sequence[str]
     fs: float
     units: str
@@ -163,9 +165,8 @@ def closest(made: Embedded, train: Embedded, count: int = 3) -> Strips:
     for rank, i in enumerate(order, 1):
         chosen.append((f"{rank}: synthetic", made[1], int(i), distance[i]))
         chosen.append((f"{rank}: training", train[1], int(nearest[i]), distance[i]))
-    return _strips(
-        [(f"{word}, {c.table['rhythm'][i]}", c, i, far) for word, c, i, far in chosen]
-    )
+    named = [(f"{word}, {c.table['rhythm'][i]}", c, i, far) for word, c, i, far in chosen]
+    return _strips(named, np.median(distance))
 
 
 def farthest(made: Embedded, real: np.ndarray, count: int = 4) -> Strips:
@@ -173,13 +174,14 @@ def farthest(made: Embedded, real: np.ndarray, count: int = 4) -> Strips:
     distance = nearest_of(np.float64(made[0]), np.float64(real))[0]
     order = np.argsort(-distance, kind="stable")[:count]
     rhythm = made[1].table["rhythm"]
-    return _strips(
-        [(f"{rhythm[i]}, farthest {rank}", made[1], int(i), distance[i])
-         for rank, i in enumerate(order, 1)]
-    )  # fmt: skip
+    named = [
+        (f"{rhythm[i]}, farthest {rank}", made[1], int(i), distance[i])
+        for rank, i in enumerate(order, 1)
+    ]
+    return _strips(named, np.median(distance))
 
 
-def _strips(chosen: Sequence[tuple[str, Cohort, int, float]]) -> Strips:
+def _strips(chosen: Sequence[tuple[str, Cohort, int, float]], typical: float) -> Strips:
     first = chosen[0][1]
     leads = [lead for lead in STRIP_LEADS if lead in first.leads] or list(first.leads[:1])
     at = [first.leads.index(lead) for lead in leads]
@@ -187,6 +189,7 @@ def _strips(chosen: Sequence[tuple[str, Cohort, int, float]]) -> Strips:
         [text for text, *_ in chosen],
         [str(cohort.table["record_id"][i]) for _, cohort, i, _ in chosen],
         [float(distance) for *_, distance in chosen],
+        float(typical),
         leads,
         float(first.fs),
         first.units,

@@ -218,9 +218,7 @@ def _kept_rows(
     make: Callable[[], list[Result]],
 ) -> list[Result]:
     """Rows as an artifact."""
-    place = run.artifact(
-        name, dataset, made_from, code, lambda folder: _write_rows(folder, make())
-    )
+    place = run.artifact(name, dataset, made_from, code, lambda folder: _write_rows(folder, make()))
     return _read_rows(place)
 
 

@@ -22,6 +22,8 @@ PROMISED = {"SB": (0, 60), "SR": (60, 100), "ST": (100, np.inf), "GSVT": (100, n
 SAME = 0.9  # F1 from which two detectors found the same beats
 XQRS_FS = 500  # Hz; at 100 Hz xqrs, whose windows are a few samples wide, takes T waves for beats
 ALL = ""
+# What is asked of the detectors over all records, for the heart to be judged by them.
+LEAST_AGREEMENT, MOST_FAILURES = 0.9, 0.05
 
 
 def calibration_results(

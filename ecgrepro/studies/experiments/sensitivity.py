@@ -18,7 +18,7 @@ from ecgrepro.closeness import FLOOR, Budget
 from ecgrepro.closeness.corruptions import CORRUPTIONS, corrupt
 from ecgrepro.closeness.families import Embedded
 from ecgrepro.closeness.matching import SYNTHETIC, TEST, TRAIN, draw, matched_counts
-from ecgrepro.closeness.verdict import SEEN, verdict
+from ecgrepro.closeness.verdict import SEEN, half_widths, verdict
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.profiles import Folds
 from ecgrepro.support.results import Result
@@ -69,6 +69,23 @@ def verdicts(rows: list[Result]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["metric", "defect", "level", "verdict"])
 
 
+def dose_curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, float]]]:
+    """How far each metric is from its floor at each level of a defect, from none on.
+
+    ``{metric: [(level, distance), ...]}``, distances in half widths
+    (`ecgrepro.closeness.verdict.half_widths`).
+    """
+    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.arm not in (NOTHING, defect) or row.comparison == FLOOR:
+            continue
+        apart = half_widths(row, floors.get((row.metric, row.arm, row.fraction)))
+        if apart is not None:
+            curves.setdefault(row.metric, []).append((row.fraction, apart))
+    return {metric: sorted(points) for metric, points in curves.items()}
+
+
 def unseen(rows: list[Result]) -> list[str]:
     """Defects that no metric sees at their highest level."""
     found = verdicts(rows)
@@ -77,9 +94,7 @@ def unseen(rows: list[Result]) -> list[str]:
     return [kind for kind in CORRUPTIONS if kind not in seen]
 
 
-def size_effect(
-    sets: dict[str, Cohort], judge: Classifier, k: int, dataset: str
-) -> list[Result]:
+def size_effect(sets: dict[str, Cohort], judge: Classifier, k: int, dataset: str) -> list[Result]:
     """Metrics of embeddings between undamaged real records, by the number of records in a set.
 
     The mean over `DRAWS` random draws and, as ``low`` and ``high``, one standard deviation to each
