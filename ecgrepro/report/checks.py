@@ -155,10 +155,10 @@ def map_sentence(rows: Sequence[Result]) -> str:
     seen = ", ".join(f"{kind} by {counts.get(kind, 0)}" for kind in CORRUPTIONS)
     misled = worst[worst["verdict"] == MISLED]
     cases = [
-        f"{METRICS[m].words} by {d}"
+        f"{METRICS[m].words} (by {d})"
         for m, d in zip(misled["metric"], misled["defect"], strict=True)
     ]
-    said = f" Misled are {listed(cases)}." if cases else " No metric is misled."
+    said = f" Misled: {listed(cases)}." if cases else " No metric is misled."
     return f"Of {total} metrics, at the highest level, see: {seen}.{said}"
 
 

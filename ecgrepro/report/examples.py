@@ -110,7 +110,7 @@ def cases_sentence(cases: Sequence[Case]) -> str:
         wanted = [name for name in METRICS if name in (*case.sees, *case.misses)]
         seen = [name for name in wanted if told(case, name)]
         missed = [name for name in wanted if name not in seen]
-        said = [f"{verb} by {_named(case, names)}"
+        said = [f"{verb} {_named(case, names)}"
                 for verb, names in (("seen", seen), ("missed", missed)) if names]  # fmt: skip
         if said:
             parts.append(f"*{case.words}* is {' and '.join(said)}")
@@ -125,13 +125,13 @@ def _otherwise(case: Case) -> bool:
 
 
 def _named(case: Case, names: Sequence[str]) -> str:
-    """Metrics in a few words; with values where there is only one."""
+    """Metrics in a few words; values in their place where there is only one."""
     if len(case.values) == 1:
         (name,) = names
-        return f"{SHORT[name]} ({case.values[name]:.3f}, honest {case.honest[name]:.3f})"
+        return f"({case.values[name]:.3f}, honest {case.honest[name]:.3f})"
     if len(names) == len(case.values):
-        return "all"
-    return listed([SHORT.get(name, METRICS[name].words) for name in names])
+        return "by all"
+    return f"by {listed([SHORT.get(name, METRICS[name].words) for name in names])}"
 
 
 def worked_sentence(rows: Sequence[Worked]) -> str:
