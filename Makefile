@@ -29,7 +29,7 @@ data: .venv/installed  ## download both data sets from PhysioNet, verified, to $
 
 notebooks: .venv/installed  ## execute the stored notebooks again, in the smoke profile
 	$(BIN)/ecgrepro run --profile smoke --cores $(CORES)
-	$(BIN)/python -m ecgrepro store
+	$(BIN)/ecgrepro store --run-dir runs/smoke-simulated
 
 format: .venv/installed  ## format code and notebooks
 	$(BIN)/ruff check --fix .

@@ -1,58 +1,251 @@
-# The study as a graph: notebooks x parameters -> executed notebooks and results -> the book.
-# `ecgrepro run` is the usual way in; see `ecgrepro run --help`.
-import hashlib
+# The study as a graph of jobs: trainings, pools, arms, closeness -> results and figure data of
+# every section -> executed notebooks -> the book. `ecgrepro run` is the usual way in (see its
+# --help); what each job needs and when it is done again is told by ecgrepro/workflow/jobs.py.
 import sys
 from pathlib import Path
 
-from ecgrepro.workflow.pages import GRIDS, find_page, pages, source_files
-from ecgrepro.studies.profiles import load_profile
-from ecgrepro.support.provenance import PROJECT, versions
+from ecgrepro.workflow.jobs import RESOURCES, Graph
 
 PROFILE, DATA, RUN = config["profile"], config["data"], Path(config["run_dir"])
-profile = load_profile(PROFILE, DATA)
-# `real` is merged already; nothing depends on the description
-SETTINGS = hashlib.sha256(profile.model_dump_json(exclude={"description", "real"}).encode()).hexdigest()
-INPUTS = []
+GRAPH = Graph(PROFILE, DATA, RUN)
+RECORDINGS = []
 if DATA == "real":
     from ecgrepro.datasets import READERS, recordings_fingerprint  # slow to import
 
-    INPUTS = [recordings_fingerprint(name) for name in READERS]
-PAGES = {page.name: page for page in pages(profile)}
-BOOK_SOURCES = [PROJECT / "_config.yml", PROJECT / "_toc.yml", PROJECT / "ecgrepro" / "workflow" / "book.py"]
-BOOK_SOURCES += sorted(p for p in (PROJECT / "book").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    RECORDINGS = [recordings_fingerprint(name) for name in READERS]
+DO = (
+    "{sys.executable:q} -m ecgrepro job {rule} {params.name:q} "
+    "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q} > {log:q} 2>&1"
+)
 
 
-def frozen(page):
-    """The results that come with the project, for the pages that show them."""
-    shown = page.startswith(("04_", "05_", "06_", "07_"))
-    return sorted((PROJECT / "reference").rglob("*.json")) if shown else []
+def needs(kind):
+    """The input function of a kind of job: what the jobs before it have made."""
+
+    def inputs(wildcards):
+        job = GRAPH.job(kind, wildcards.name)
+        if job.kind == "section" and job.name.startswith("07_helping/"):
+            hospital = job.name.split("/")[1]
+            checkpoints.recipe.get(name=hospital)
+            tests = [p for one in GRAPH.confirmations(hospital) for p in GRAPH.outputs(one)]
+            return [*GRAPH.inputs(job), *tests]
+        return GRAPH.inputs(job)
+
+    return inputs
+
+
+def key(kind):
+    """A job whose key changes is done again."""
+    return lambda wildcards: GRAPH.key(GRAPH.job(kind, wildcards.name))
+
+
+def marker(kind):
+    """The file that says that a job is done."""
+    return str(RUN / "jobs" / kind / "{name}.json")
+
+
+def gpu(kind):
+    """GPUs that a job of a kind asks a cluster for."""
+    return GRAPH.profile.gpus if RESOURCES[kind].uses_gpu else 0
+
+
+def log_of(kind):
+    """Where a job says how it goes."""
+    return str(RUN / "logs" / kind / "{name}.log")
+
+
+wildcard_constraints:
+    name=r"[\w.-]+(/[\w.-]+)?",
 
 
 rule book:
     input:
-        sources=BOOK_SOURCES,
-        notebooks=expand(str(RUN / "notebooks/{page}.ipynb"), page=PAGES),
+        lambda wildcards: GRAPH.inputs(GRAPH.jobs["book/index"]),
     output:
-        RUN / "book/index.html",
+        RUN / "book" / "index.html",
+    params:
+        name="index",
+        key=lambda wildcards: GRAPH.key(GRAPH.jobs["book/index"]),
+    resources:
+        mem_mb=RESOURCES["book"].mem_mb,
+        runtime=RESOURCES["book"].runtime,
+        gpu=gpu("book"),
+    log:
+        RUN / "logs" / "book.log",
     shell:
-        "{sys.executable:q} -m ecgrepro book --run-dir {RUN:q}"
+        DO
 
 
 rule page:
     input:
-        sources=lambda wildcards: source_files(PAGES[wildcards.page]) + frozen(wildcards.page),
-        after=lambda wildcards: [RUN / f"results/{name}.json" for name in PAGES[wildcards.page].after],
+        needs("page"),
     output:
-        notebook=str(RUN / "notebooks/{page}.ipynb"),
-        results=str(RUN / "results/{page}.json"),
-    wildcard_constraints:
-        page="|".join(PAGES),
+        str(RUN / "notebooks" / "{name}.ipynb"),
     params:
-        settings=SETTINGS,
-        inputs=INPUTS,
-        versions=versions(),
-    # A page with a grid of arms has all cores, and runs an arm on each of them.
-    threads: lambda wildcards: workflow.cores if PAGES[wildcards.page].section in GRIDS else profile.threads
+        name="{name}",
+        key=key("page"),
+    resources:
+        mem_mb=RESOURCES["page"].mem_mb,
+        runtime=RESOURCES["page"].runtime,
+        gpu=gpu("page"),
+    log:
+        log_of("page"),
     shell:
-        "{sys.executable:q} -m ecgrepro page {wildcards.page:q} --threads {threads} "
-        "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q}"
+        DO
+
+
+rule section:
+    input:
+        needs("section"),
+    output:
+        str(RUN / "results" / "{name}.json"),
+        str(RUN / "figures" / "{name}.npz"),
+    params:
+        name="{name}",
+        key=key("section"),
+    threads: GRAPH.profile.threads
+    resources:
+        mem_mb=RESOURCES["section"].mem_mb,
+        runtime=RESOURCES["section"].runtime,
+        gpu=gpu("section"),
+    log:
+        log_of("section"),
+    shell:
+        DO
+
+
+rule closeness:
+    input:
+        needs("closeness"),
+    output:
+        marker("closeness"),
+    params:
+        name="{name}",
+        key=key("closeness"),
+    threads: GRAPH.profile.threads
+    resources:
+        mem_mb=RESOURCES["closeness"].mem_mb,
+        runtime=RESOURCES["closeness"].runtime,
+        gpu=gpu("closeness"),
+    log:
+        log_of("closeness"),
+    shell:
+        DO
+
+
+# Recipes are chosen by validation records; what is run on the test records depends on the choice.
+checkpoint recipe:
+    input:
+        needs("recipe"),
+    output:
+        marker("recipe"),
+    params:
+        name="{name}",
+        key=key("recipe"),
+    threads: GRAPH.profile.threads
+    resources:
+        mem_mb=RESOURCES["recipe"].mem_mb,
+        runtime=RESOURCES["recipe"].runtime,
+        gpu=gpu("recipe"),
+    log:
+        log_of("recipe"),
+    shell:
+        DO
+
+
+rule arms:
+    input:
+        needs("arms"),
+    output:
+        marker("arms"),
+    params:
+        name="{name}",
+        key=key("arms"),
+    threads: GRAPH.profile.threads
+    resources:
+        mem_mb=RESOURCES["arms"].mem_mb,
+        runtime=RESOURCES["arms"].runtime,
+        gpu=gpu("arms"),
+    log:
+        log_of("arms"),
+    shell:
+        DO
+
+
+rule pool:
+    input:
+        needs("pool"),
+    output:
+        marker("pool"),
+    params:
+        name="{name}",
+        key=key("pool"),
+    threads: GRAPH.profile.threads
+    priority: 20
+    resources:
+        mem_mb=RESOURCES["pool"].mem_mb,
+        runtime=RESOURCES["pool"].runtime,
+        gpu=gpu("pool"),
+    log:
+        log_of("pool"),
+    shell:
+        DO
+
+
+# The longest jobs start first.
+rule generator:
+    input:
+        needs("generator"),
+    output:
+        marker("generator"),
+    params:
+        name="{name}",
+        key=key("generator"),
+    threads: GRAPH.profile.threads
+    priority: 30
+    resources:
+        mem_mb=RESOURCES["generator"].mem_mb,
+        runtime=RESOURCES["generator"].runtime,
+        gpu=gpu("generator"),
+    log:
+        log_of("generator"),
+    shell:
+        DO
+
+
+rule classifier:
+    input:
+        needs("classifier"),
+    output:
+        marker("classifier"),
+    params:
+        name="{name}",
+        key=key("classifier"),
+    threads: GRAPH.profile.threads
+    priority: 10
+    resources:
+        mem_mb=RESOURCES["classifier"].mem_mb,
+        runtime=RESOURCES["classifier"].runtime,
+        gpu=gpu("classifier"),
+    log:
+        log_of("classifier"),
+    shell:
+        DO
+
+
+rule cohort:
+    output:
+        marker("cohort"),
+    params:
+        name="{name}",
+        key=key("cohort"),
+        recordings=RECORDINGS,
+    priority: 40
+    resources:
+        mem_mb=RESOURCES["cohort"].mem_mb,
+        runtime=RESOURCES["cohort"].runtime,
+        gpu=gpu("cohort"),
+    log:
+        log_of("cohort"),
+    shell:
+        DO

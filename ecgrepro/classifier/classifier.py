@@ -9,8 +9,6 @@ study has the same number of updates and the same choice of model.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from ecgrepro.classifier.resnet import ResNet1d
 from ecgrepro.classifier.training import forward, own_random_state, softmax, train_network
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.files import whole_folder
 
 FORMAT = 1  # of a saved classifier
 CHUNK = 256  # records that are read and predicted at a time
@@ -148,18 +147,13 @@ class Classifier:
         directory = Path(directory)
         if directory.exists() and not (directory / "classifier.json").is_file():
             raise EcgreproError(f"{directory} exists and holds no classifier: choose another place")
-        partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
         try:
-            partial.mkdir(parents=True)
-            weights = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
-            save_file(weights, partial / "weights.safetensors")
-            (partial / "classifier.json").write_text(json.dumps(self._facts(), indent=1))
-            shutil.rmtree(directory, ignore_errors=True)
-            partial.rename(directory)
+            with whole_folder(directory, replace=True) as partial:
+                weights = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
+                save_file(weights, partial / "weights.safetensors")
+                (partial / "classifier.json").write_text(json.dumps(self._facts(), indent=1))
         except (OSError, SafetensorError) as error:
             raise EcgreproError(f"cannot write the classifier to {directory}: {error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return directory
 
     @classmethod

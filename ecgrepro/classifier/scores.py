@@ -68,14 +68,13 @@ def scores(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str
     hits = np.bincount(targets[predicted == targets], minlength=len(classes))
     claims = np.bincount(predicted, minlength=len(classes))
     present = np.flatnonzero(support)
-    f1 = np.full(len(classes), np.nan)
-    f1[present] = 2 * hits[present] / (support[present] + claims[present])
+    f1 = f1_of_counts(hits, support, claims)
     ranking = [_ranking_scores(probabilities[:, k], targets == k) for k in present]
     auroc, auprc = np.mean(ranking, axis=0)
     return {
         "accuracy": float(hits.sum() / len(targets)),
         "balanced_accuracy": float(np.mean(hits[present] / support[present])),
-        "macro_f1": float(np.mean(f1[present])),
+        "macro_f1": float(mean_over_classes(f1)),
         "macro_auroc": float(auroc),
         "macro_auprc": float(auprc),
         "calibration_error": calibration_error(probabilities, targets),
@@ -83,6 +82,36 @@ def scores(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str
         "f1": dict(zip(classes, f1.tolist(), strict=True)),
         "support": dict(zip(classes, support.tolist(), strict=True)),
     }
+
+
+def f1_of_counts(hits: np.ndarray, support: np.ndarray, claims: np.ndarray) -> np.ndarray:
+    """F1 of each class from its numbers of records.
+
+    Parameters
+    ----------
+    hits, support, claims
+        Records (or their weights) of the class that are predicted right, all of the class, and all
+        that are predicted to be of it; of one shape.
+
+    Returns
+    -------
+    np.ndarray
+        Of that shape; NaN for a class without a record.
+
+    Examples
+    --------
+    >>> f1_of_counts(np.array([2, 0]), np.array([4, 0]), np.array([2, 2]))
+    array([0.66666667,        nan])
+    """
+    return np.where(support > 0, 2 * hits / np.maximum(support + claims, 1), np.nan)
+
+
+def mean_over_classes(values: np.ndarray) -> np.ndarray:
+    """The macro average: mean over the last axis of what is defined there; NaN where nothing is."""
+    defined = np.isfinite(values)
+    count = defined.sum(axis=-1)
+    total = np.where(defined, values, 0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def calibration_error(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> float:

@@ -11,7 +11,7 @@ import typer
 
 from ecgrepro.cli.options import Device, read_device, read_folds, spell
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.results import write_whole
+from ecgrepro.support.files import write_whole
 
 
 class Scale(StrEnum):

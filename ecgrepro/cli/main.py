@@ -79,48 +79,50 @@ cli_generators.register(app)
 cli_closeness.register(app)
 
 
-@app.command(hidden=True, name="page")
-def page_(
+@app.command(hidden=True)
+def job(
+    kind: str,
     name: str,
     profile: Profile,
     data: Annotated[Data, typer.Option()],
     run_dir: Annotated[Path, typer.Option()],
-    threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
-    """Execute one page (a step of the graph)."""
-    from ecgrepro.workflow.runner import page_step
+    """Do one job of the study's graph."""
+    from ecgrepro.workflow.events import FAILED
+    from ecgrepro.workflow.work import do
 
-    page_step(name, profile, data.value, run_dir, threads)
-
-
-@app.command(hidden=True)
-def book(run_dir: Annotated[Path, typer.Option()]) -> None:
-    """Build the book of a run (the last step of the graph)."""
-    from ecgrepro.workflow.runner import book_step
-
-    book_step(run_dir)
+    try:
+        do(kind, name, profile, data.value, run_dir)
+    except EcgreproError as error:
+        print(f"{FAILED}{json.dumps(str(error))}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command(hidden=True)
 def freeze(run_dir: Annotated[Path, typer.Option()], confirmation: bool = False) -> None:
-    """Take over a run's results as those that come with the project, in reference/.
+    """Take over a run's results as those that come with the project, in reference/<profile>.
 
-    With --confirmation those of profile `confirm`, beside the others.
+    With --confirmation only those of the search for recipes.
     """
+    from ecgrepro.workflow.reference import SEARCH, SECTIONS
     from ecgrepro.workflow.reference import freeze as freeze_results
 
-    for path in freeze_results(run_dir, confirmation=confirmation):
+    for path in freeze_results(run_dir, SEARCH if confirmation else SECTIONS):
         print(path)
 
 
 @app.command(hidden=True)
-def store() -> None:
-    """Execute the stored notebooks in place (see `make notebooks`)."""
-    from ecgrepro.workflow.pages import SECTIONS
-    from ecgrepro.workflow.pages import store as store_notebook
+def store(
+    run_dir: Annotated[Path, typer.Option(help="The finished run of profile smoke.")],
+) -> None:
+    """Store the pages of the smoke run that the notebooks show, and execute the notebooks."""
+    from ecgrepro.workflow.pages import store_notebook, stored_pages
+    from ecgrepro.workflow.reference import store_smoke
 
-    for name in SECTIONS:
-        print(store_notebook(name))
+    pages = stored_pages()
+    store_smoke(run_dir, list(pages.values()))
+    for section in pages:
+        print(store_notebook(section))
 
 
 @app.command()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecgrepro.cohort.leads import LEADS
 from ecgrepro.cohort.rhythms import classes, label_map
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.files import whole_folder
 
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 COLUMNS = ("record_id", "patient_id", "source", "rhythm", "fold", "age", "sex", "origin")
 UNITS = ("mV", "z")
 _TEXT = {c: str for c in ("record_id", "patient_id", "source", "rhythm", "sex", "origin")}
@@ -195,16 +194,12 @@ class Cohort:
         directory = Path(directory)
         if directory.exists():
             raise EcgreproError(f"{directory} already exists: remove it or choose another place")
-        partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
-        partial.mkdir(parents=True)
         try:
-            np.save(partial / "signals.npy", np.asarray(self.signals, dtype=np.float32))
-            self.write_facts(partial)
-            partial.rename(directory)
+            with whole_folder(directory) as partial:
+                np.save(partial / "signals.npy", np.asarray(self.signals, dtype=np.float32))
+                self.write_facts(partial)
         except OSError as error:
             raise EcgreproError(f"cannot write the cohort to {directory}: {error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return directory
 
     def write_facts(self, directory: Path) -> None:

@@ -62,30 +62,18 @@ def r_peaks(record: np.ndarray, fs: float) -> np.ndarray:
 def rates_and_variability(
     signals: Iterable[np.ndarray], fs: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`heart_rates` and `rr_variability` of the same records, detected once."""
+    """Heart rate and RR variability of each record, each of shape (records,).
+
+    The rate is 60 / median RR in beats per minute, the variability the SD of the RR intervals over
+    their mean. NaN where the detector fails (see the head of this module). ``signals`` has shape
+    (records, 12, samples); parameters and errors as `r_peaks`.
+    """
     measures = []
     for record in signals:
         rr = np.diff(r_peaks(record, fs)) / fs
         measures.append((60 / np.median(rr), rr.std() / rr.mean()) if len(rr) else (np.nan,) * 2)
     rates, variability = np.array(measures, np.float64).reshape(-1, 2).T
     return rates, variability
-
-
-def heart_rates(signals: Iterable[np.ndarray], fs: float) -> np.ndarray:
-    """Heart rate of each record in beats per minute, shape (records,): 60 / median RR.
-
-    NaN where the detector fails (see the head of this module). ``signals`` has shape (records,
-    12, samples); parameters and errors as `r_peaks`.
-    """
-    return rates_and_variability(signals, fs)[0]
-
-
-def rr_variability(signals: Iterable[np.ndarray], fs: float) -> np.ndarray:
-    """SD of the RR intervals over their mean, shape (records,); NaN where the detector fails.
-
-    About 0.02 in sinus rhythm and 0.2 in atrial fibrillation. Parameters and errors as `r_peaks`.
-    """
-    return rates_and_variability(signals, fs)[1]
 
 
 def _detected(signal: np.ndarray, fs: float) -> np.ndarray:

@@ -9,10 +9,11 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.preprocess import check_settings
 from ecgrepro.cohort.rhythms import classes
 from ecgrepro.datasets import chapman, folder, ptbxl
-from ecgrepro.datasets.cache import cache_root, cached_cohort, exclusive
+from ecgrepro.datasets.cache import cache_root, cached_cohort
 from ecgrepro.datasets.simulated import MARK, write_simulated
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.provenance import code_fingerprint
+from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.locks import exclusive
 
 READERS = {"ptb-xl": ptbxl, "chapman": chapman}
 FOLDERS = {"ptb-xl": "ptb-xl", "chapman": "ecg-arrhythmia"}  # below $ECGREPRO_DATA
@@ -168,7 +169,7 @@ def _simulated_root(hospital: str, root, records: int = 1000, seed: int = 0) -> 
     for key, value, least in (("records", records, 50), ("seed", seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise EcgreproError(f"{key} must be a whole number of at least {least}, not {value!r}")
-    code = code_fingerprint("ecgrepro.simulation.records", "ecgrepro.datasets.simulated")[:12]
+    code = code_fingerprint("ecgrepro.datasets.simulated.write_simulated")[:12]
     if root is None:
         root = cache_root() / "simulated" / f"{hospital}-{records}-{seed}-{code}"
     root = Path(root).absolute()

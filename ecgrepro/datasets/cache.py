@@ -3,7 +3,7 @@
 A build writes finished chunks of records to ``<key>.partial`` and renames the folder when all is
 there: a killed build goes on where it was, and an incomplete cohort is never opened. The key is a
 fingerprint of the index file, of every record file's path, size and time, of the settings and of
-the source of the modules involved.
+the code that reads and builds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 import platformdirs
@@ -32,7 +31,9 @@ from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_diges
 from ecgrepro.cohort.preprocess import SECONDS, preprocess
 from ecgrepro.datasets.wfdb_read import MALFORMED, NO_UNIT, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.provenance import code_fingerprint
+from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.files import partial_of, whole_file
+from ecgrepro.support.locks import cannot_write, exclusive
 
 CHUNK = 32  # records per finished piece of work
 SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}  # by lower-case text
@@ -135,9 +136,10 @@ def cached_cohort(
     """Open the cohort of these inputs and settings, building it first if need be.
 
     Two processes may ask at once: one builds, the other waits for it. ``make_index`` is called
-    only when there is something to build; ``reader`` is the module that it comes from.
+    only when there is something to build; ``reader`` is the module whose ``index`` it
+    calls.
     """
-    code = code_fingerprint("ecgrepro.datasets.cache", reader)
+    code = code_fingerprint("ecgrepro.datasets.cache._build", f"{reader}.index")
     settings = json.dumps([name, inputs, fs, scale, code])
     key = hashlib.sha256(settings.encode()).hexdigest()[:20]
     folder = cache_root() / "cohorts"
@@ -149,39 +151,10 @@ def cached_cohort(
     return Cohort.open(target)
 
 
-class exclusive:
-    """Hold the lock beside ``target``; say so when another process has it, and wait."""
-
-    def __init__(self, target: Path):
-        self._target = target
-        self._lock = filelock.FileLock(f"{target}.lock")
-
-    def __enter__(self):
-        try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except filelock.Timeout:
-                print(f"another process is making {self._target.name}: waiting", file=sys.stderr)
-                self._lock.acquire()
-        except OSError as error:
-            raise _cannot_write(self._target.parent, error) from error
-
-    def __exit__(self, *_):
-        self._lock.release()
-
-
-def _cannot_write(where: Path, error: OSError) -> EcgreproError:
-    return EcgreproError(
-        f"cannot write to {where}: {error.strerror or error}; "
-        "free some space or choose another place with ECGREPRO_CACHE"
-    )
-
-
 def _build(index: Index, target: Path, *, name: str, fs: float, scale: str, jobs) -> None:
     if not len(index.records):
         raise EcgreproError(_nothing_usable(index.root, Counter(d[1] for d in index.dropped)))
-    work = target.with_name(f"{target.name}.partial")
+    work = partial_of(target)
     try:
         work.mkdir(exist_ok=True)
         _run_chunks(index, work, fs=fs, scale=scale, jobs=jobs or _cores())
@@ -196,7 +169,7 @@ def _build(index: Index, target: Path, *, name: str, fs: float, scale: str, jobs
             "run the same command again, it goes on where it was"
         ) from error
     except OSError as error:
-        raise _cannot_write(work, error) from error
+        raise cannot_write(work, error) from error
 
 
 def _cores() -> int:
@@ -247,10 +220,8 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
         ("npy", lambda file: np.save(file, array)),
         ("json", lambda file: file.write(json.dumps({"kept": kept, "dropped": dropped}).encode())),
     ):
-        temporary = _shard(work, start, f"{kind}.tmp")
-        with open(temporary, "wb") as file:
+        with whole_file(_shard(work, start, kind), held=True) as file:
             write(file)
-        temporary.rename(_shard(work, start, kind))
     return len(rows)
 
 
@@ -300,7 +271,7 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
     report = _report(index, table, dropped, duplicates)
     table = table[[*COLUMNS, "duplicate_of"]]
     # Of recordings and of what is done to them, not of the outcome: its last bits are the CPU's.
-    how = [f"{float(fs):g} {scale}", code_fingerprint("ecgrepro.cohort.preprocess")]
+    how = [f"{float(fs):g} {scale}", code_fingerprint("ecgrepro.cohort.preprocess.preprocess")]
     fingerprint = fingerprint_of([*how, *(row["recording"] for row in kept)], table)
     return Cohort(
         signals, table, fs=fs, units=scale, name=name, fingerprint=fingerprint, report=report

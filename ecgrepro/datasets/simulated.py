@@ -7,7 +7,6 @@ in a hundred is wrong, as in every hand-labelled collection. ``SIMULATED.json`` 
 
 import csv
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ecgrepro.datasets.cache import hashed_fold
 from ecgrepro.datasets.chapman import FOLD_SEED
 from ecgrepro.errors import EcgreproError
 from ecgrepro.simulation.records import HOSPITALS, VERSION, Heart, simulate_record
+from ecgrepro.support.files import whole_folder
 
 MARK = "SIMULATED.json"
 # Share of each rhythm. The rare ones of the real hospitals are common enough to be learnt.
@@ -137,26 +137,21 @@ def write_simulated(
     root = Path(root).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise EcgreproError(f"{root} is not empty: choose a new folder for simulated recordings")
-    partial = root.with_name(f"{root.name}.partial")
     write = {"ptb-xl": _write_ptbxl, "chapman": _write_chapman}[hospital]
     facts = {"hospital": hospital, "records": records, "seed": seed, "simulator": VERSION}
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        partial.mkdir(parents=True)
-        bar = tqdm(
-            plan_records(hospital, records, seed),
-            desc=f"simulating {hospital}",
-            unit=" records",
-            disable=None if progress else True,
-        )
-        with threadpool_limits(1):  # the products are too small to share among threads
-            write(partial, bar, seed)
-        (partial / MARK).write_text(json.dumps(facts, indent=1) + "\n")
-        partial.rename(root)
+        with whole_folder(root, held=True) as partial:
+            bar = tqdm(
+                plan_records(hospital, records, seed),
+                desc=f"simulating {hospital}",
+                unit=" records",
+                disable=None if progress else True,
+            )
+            with threadpool_limits(1):  # the products are too small to share among threads
+                write(partial, bar, seed)
+            (partial / MARK).write_text(json.dumps(facts, indent=1) + "\n")
     except OSError as error:
         raise EcgreproError(f"cannot write simulated recordings to {root}: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return root
 
 

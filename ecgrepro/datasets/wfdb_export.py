@@ -17,10 +17,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.leads import independent_of, twelve_leads
 from ecgrepro.cohort.rhythms import RHYTHMS, label_map
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.representation import INDEPENDENT, twelve_leads
-from ecgrepro.support.folders import EXPORT, check_free, put_in_place, write_durably
+from ecgrepro.support.files import partial_of, write_state
+from ecgrepro.support.folders import EXPORT, check_free, put_in_place
 
 GAIN = 2048  # integers per mV or SD: I and II, even integers, are rounded to steps of 0.98 uV
 _LEAST_GAIN = 256  # reaches 128 mV; an ECG stays below
@@ -28,18 +29,6 @@ _LARGEST = 2**15 - 1  # of format 16, whose most negative integer marks a missin
 _LIMB_TOLERANCE = 0.01  # mV
 _CHUNK = 256  # records
 _UNITS = {"mV": "mV", "z": "NU"}  # in the header; NU: no unit, as published records say
-
-
-def export_npy(cohort: Cohort, directory: str | Path, *, force: bool = False) -> Path:
-    """Write ``signals.npy``, ``table.csv`` and ``cohort.json``: what `Cohort.open` opens.
-
-    Parameters and errors as `export_wfdb`; records of any origin.
-    """
-    directory = Path(directory)
-    check_free(directory, force=force)
-    if not directory.exists():
-        return cohort.save(directory)
-    return put_in_place(cohort.save(_fresh_name(directory)), directory, force=force)
 
 
 def export_wfdb(cohort: Cohort, directory: str | Path, *, force: bool = False) -> Path:
@@ -70,14 +59,14 @@ def export_wfdb(cohort: Cohort, directory: str | Path, *, force: bool = False) -
     directory = Path(directory)
     check_free(directory, force=force)
     _check(cohort)
-    partial = directory.with_name(f"{directory.name}.partial")
+    partial = partial_of(directory)
     names = _record_names(cohort)
     try:
         done = _begin(partial, cohort.fingerprint, force=force)
         _write_records(cohort, names, partial, done)
         _labels(cohort, names).to_csv(partial / "labels.csv", index=False)
         (partial / "RECORDS").write_text("".join(f"{name}\n" for name in names))
-        write_durably(partial / EXPORT, _facts(cohort))
+        write_state(partial / EXPORT, _facts(cohort))
     except OSError as error:
         raise EcgreproError(
             f"cannot write the export to {partial}: {error.strerror or error}; free some space "
@@ -117,7 +106,7 @@ def _rounded(signals: np.ndarray, units: str, gain: int) -> np.ndarray:
     scaled = np.asarray(signals, np.float64) * gain
     if units != "mV":
         return np.rint(scaled).astype(np.int64)
-    independent = scaled[[LEADS.index(lead) for lead in INDEPENDENT]]
+    independent = scaled[independent_of(LEADS)]
     independent[:2] = 2 * np.rint(independent[:2] / 2)
     digital = twelve_leads(np.rint(independent).astype(np.int64))
     off = np.abs(digital - scaled).max(axis=1) / gain
@@ -175,7 +164,7 @@ def _begin(partial: Path, fingerprint: str, *, force: bool) -> int:
             )
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    write_durably(state, {"fingerprint": fingerprint, "records": 0})
+    write_state(state, {"fingerprint": fingerprint, "records": 0})
     return 0
 
 
@@ -189,7 +178,7 @@ def _write_records(cohort: Cohort, names: list[str], partial: Path, done: int) -
                 bar.update()
             _forget(cohort.signals)
             state = {"fingerprint": cohort.fingerprint, "records": start + len(signals)}
-            write_durably(partial / EXPORT, state)
+            write_state(partial / EXPORT, state)
 
 
 def _write_record(cohort: Cohort, i: int, name: str, signals: np.ndarray, partial: Path) -> None:
@@ -285,11 +274,3 @@ def _forget(signals: np.ndarray) -> None:
     mapped = getattr(signals, "_mmap", None)
     if mapped is not None and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _fresh_name(directory: Path) -> Path:
-    """A name beside ``directory`` that is not taken."""
-    n = 0
-    while (name := directory.with_name(f"{directory.name}.new-{n}")).exists():
-        n += 1
-    return name

@@ -204,9 +204,8 @@ def grouped_boxes(
 ) -> Axes:
     """Distributions side by side: a group of boxes for each key, a colour for each name in it.
 
-    Boxes span the quartiles with the median, whiskers the 5th to the 95th percentile. Values that
-    are not finite are left out; a name without any other has no box. The first name, such as the
-    real records, is drawn dark.
+    Boxes as in `quantile_boxes`, which draws them. Values that are not finite are left out; a name
+    without any other has no box.
 
     Parameters
     ----------
@@ -214,17 +213,45 @@ def grouped_boxes(
         ``{"SR": {"real": rates, "synthetic": rates}, ...}``, each an array of shape (n,).
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for key, group in groups.items():
+        arrays = {name: np.asarray(group.get(name, []), float) for name in names}
+        finite = {name: values[np.isfinite(values)] for name, values in arrays.items()}
+        found[key] = {
+            name: np.percentile(values, [5, 25, 50, 75, 95]) if len(values) else np.empty(0)
+            for name, values in finite.items()
+        }
+    return quantile_boxes(found, ylabel, title, ax)
+
+
+@styled
+def quantile_boxes(
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    ylabel: str,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Distributions side by side: a group of boxes for each key, a colour for each name in it.
+
+    Boxes span the quartiles with the median, whiskers the 5th to the 95th percentile. The first
+    name, such as the real records, is drawn dark.
+
+    Parameters
+    ----------
+    groups
+        ``{"SR": {"real": quantiles, "synthetic": quantiles}, ...}``, each the 5th, 25th, 50th, 75th
+        and 95th percentile; empty for no box.
+    """
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
     ax = _axes((max(6.4, 0.9 * len(groups) + 0.22 * len(groups) * len(names)), 3.6), ax)
     width = 0.8 / max(len(names), 1)
     for i, name in enumerate(names):
         color = _color(i)
         for place, group in enumerate(groups.values()):
-            values = np.asarray(group.get(name, []), float)
-            values = values[np.isfinite(values)]
-            if not len(values):
+            if not len(group.get(name, ())):
                 continue
             x = place + (i - (len(names) - 1) / 2) * width
-            low, first, median, third, high = np.percentile(values, [5, 25, 50, 75, 95])
+            low, first, median, third, high = group[name]
             ax.plot([x, x], [low, high], color=color, linewidth=1)
             box = Rectangle((x - 0.4 * width, first), 0.8 * width, third - first)
             box.set(color=color, alpha=0.45, linewidth=0)
@@ -250,9 +277,9 @@ def strip_grid(
 ) -> np.ndarray:
     """One lead of many records on ECG paper: a row for each source, a column for each rhythm.
 
-    ``rows`` maps the text beside a row to records of shape (12, samples) by column; the first
-    ``seconds`` of each are shown. A record that is missing leaves its place empty. Returns the
-    axes, shape (rows, columns).
+    ``rows`` maps the text beside a row to records of shape (12, samples) by column, or to the lead
+    alone, (samples,); the first ``seconds`` of each are shown. A record that is missing leaves its
+    place empty. Returns the axes, shape (rows, columns).
     """
     if lead not in LEADS:
         raise EcgreproError(f"unknown lead {lead!r}: choose from {', '.join(LEADS)}")
@@ -264,7 +291,9 @@ def strip_grid(
         for j, column in enumerate(columns):
             ax = _paper(width, height, axes[i, j])
             if column in row:
-                trace = _record(row[column], units)[LEADS.index(lead)]
+                trace = np.asarray(row[column], float)
+                if trace.ndim > 1:
+                    trace = _record(trace, units)[LEADS.index(lead)]
                 trace = trace[: round(seconds * fs)]
                 _trace(ax, trace, fs, units, 0.33 * height, slice(None), "")
             if i == 0:

@@ -9,15 +9,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.pool import Plan, in_memory, on_disk
 from ecgrepro.generators.representation import Shape, check_cohort, shape_of, to_channels
-from ecgrepro.generators.saved import VERSION, model_digest, read_saved, write_saved
+from ecgrepro.generators.saved import VERSION, read_saved, write_saved
 from ecgrepro.generators.settings import SETTINGS, GeneratorSettings
+from ecgrepro.support.digests import tensors_digest
+from ecgrepro.support.explain import explain
 
 
 class Generator(ABC):
@@ -67,7 +69,8 @@ class Generator(ABC):
         try:
             return model.model_validate(settings)
         except ValidationError as error:
-            raise EcgreproError(_explain(cls.name, error, model)) from None
+            faults = "; ".join(explain(error, model))
+            raise EcgreproError(f"settings of generator {cls.name!r}: {faults}") from None
 
     def fit(
         self,
@@ -158,7 +161,7 @@ class Generator(ABC):
             "settings": self.settings.model_dump(mode="json"),
             "shape": self._fitted().model_dump(mode="json"),
         }
-        return model_digest(facts, self._state())
+        return tensors_digest(facts, self._state())
 
     def save(self, directory: str | Path) -> Path:
         """Write weights and facts to ``directory`` (which must not exist), all or nothing."""
@@ -260,22 +263,3 @@ def _check_sampling(
             raise EcgreproError(f"{key} must be an integer of at least {lowest}, not {value!r}")
     if guidance is not None and not 0 <= guidance < np.inf:
         raise EcgreproError(f"guidance must be a finite number of at least 0, not {guidance!r}")
-
-
-def _explain(name: str, error: ValidationError, settings: type[BaseModel]) -> str:
-    """One sentence per wrong key of a generator's settings."""
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}: choose from {_allowed(settings, fault['loc'])}")
-        else:
-            lines.append(f"{key}: {fault['msg']}, not {fault['input']!r}")
-    return f"settings of generator {name!r}: " + "; ".join(lines)
-
-
-def _allowed(settings: type[BaseModel], location: tuple) -> str:
-    """The keys that are known where an unknown one stands."""
-    for part in location[:-1]:
-        settings = settings.model_fields[part].annotation
-    return ", ".join(settings.model_fields)

@@ -12,10 +12,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -23,7 +23,8 @@ from tqdm import tqdm
 from ecgrepro.cohort import Cohort, content_fingerprint, fingerprint_of, record_digest
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.representation import Shape, to_leads
-from ecgrepro.support.folders import write_durably
+from ecgrepro.support.files import partial_of, write_state
+from ecgrepro.support.locks import exclusive_or_refused
 
 Draw = Callable[[list[tuple[str, int]]], np.ndarray]
 _SIGNALS, _DIGESTS, _PROGRESS, _LOCK = "signals.npy", "digests.bin", "progress.json", "lock"
@@ -133,11 +134,6 @@ def on_disk(plan: Plan, draw: Draw, batch_size: int, directory: Path) -> Cohort:
     return Cohort.open(directory)
 
 
-def partial_of(directory: Path) -> Path:
-    """Where the pool of ``directory`` stands while it is not complete."""
-    return directory.with_name(f"{directory.name}.partial")
-
-
 def discard(directory: Path, identity: dict) -> None:
     """Remove a pool of another identity, finished or not; nothing that is not a pool."""
     partial = partial_of(directory)
@@ -198,21 +194,9 @@ def _opened(plan: Plan, directory: Path) -> Cohort:
     return found
 
 
-class _held:
+def _held(partial: Path) -> AbstractContextManager[None]:
     """Hold the lock of an unfinished pool; raise if another process does."""
-
-    def __init__(self, partial: Path):
-        self.partial = partial
-        self.lock = filelock.FileLock(partial / _LOCK)
-
-    def __enter__(self):
-        try:
-            self.lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise EcgreproError(f"another process is sampling into {self.partial}") from None
-
-    def __exit__(self, *_):
-        self.lock.release()
+    return exclusive_or_refused(partial / _LOCK, f"another process is sampling into {partial}")
 
 
 class _Writer:
@@ -268,7 +252,7 @@ class _Writer:
             file.flush()
             os.fsync(file.fileno())
         progress = {"identity": self.plan.identity, "records": self.done}
-        write_durably(self.partial / _PROGRESS, progress)
+        write_state(self.partial / _PROGRESS, progress)
         self.saved = time.monotonic()
 
     def _resume(self) -> int:

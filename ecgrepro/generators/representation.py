@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.leads import INDEPENDENT, independent_of, twelve_leads
 from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.errors import EcgreproError
 
-INDEPENDENT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 CLAMP = 8.0  # SD of the record; beyond it there is no heart in a z-scored lead
 # SD of all training records. The tallest QRS of the recordings at hand reach 25; of 1652 only
 # three, with artefacts of 10 mV, go beyond 30.
@@ -126,7 +126,7 @@ def to_channels(shape: Shape, signals: np.ndarray) -> np.ndarray:
     """
     if shape.units == "z":
         return np.clip(signals, -CLAMP, CLAMP).astype(np.float32, copy=False)
-    independent = np.asarray(signals[:, _independent(shape.leads)], np.float32)
+    independent = np.asarray(signals[:, independent_of(shape.leads)], np.float32)
     scaled = independent / np.array(shape.scales, np.float32)[:, None]
     return np.clip(scaled, -CLAMP_MV, CLAMP_MV)
 
@@ -151,29 +151,11 @@ def to_leads(shape: Shape, drawn: np.ndarray) -> np.ndarray:
     return twelve_leads(scaled - scaled.mean(axis=-1, keepdims=True))
 
 
-def twelve_leads(independent: np.ndarray) -> np.ndarray:
-    """All leads from I, II and V1-V6, along the axis before the last: (..., 8, T) -> (..., 12, T).
-
-    III = II - I; aVR = -(I + II) / 2; aVL = I - II / 2; aVF = II - I / 2 (Einthoven, Goldberger).
-    The type stays; integers are exact where I and II are even.
-    """
-    one, two = independent[..., 0, :], independent[..., 1, :]
-    half = np.true_divide if np.issubdtype(independent.dtype, np.floating) else np.floor_divide
-    three = two - one
-    augmented = [-half(one + two, 2), one - half(two, 2), two - half(one, 2)]
-    limb = np.stack([one, two, three, *augmented], axis=-2)
-    return np.concatenate([limb, independent[..., 2:, :]], axis=-2)
-
-
-def _independent(leads: tuple[str, ...]) -> list[int]:
-    return [leads.index(lead) for lead in INDEPENDENT]
-
-
 def _scales(cohort: Cohort) -> tuple[float, ...]:
     """Standard deviation of each independent lead over all records, in mV."""
     total = np.zeros((2, len(INDEPENDENT)))
     for start in range(0, len(cohort), _CHUNK):
-        part = np.asarray(cohort.signals[start : start + _CHUNK, _independent(cohort.leads)])
+        part = np.asarray(cohort.signals[start : start + _CHUNK, independent_of(cohort.leads)])
         part = part.astype(np.float64)
         total += part.sum(axis=(0, 2)), np.square(part).sum(axis=(0, 2))
     mean, square = total / (len(cohort) * cohort.signals.shape[2])

@@ -1,18 +1,17 @@
 """A trained generator on disk: ``generator.json``, sealed, and ``weights.safetensors``."""
 
-import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.digests import file_digest, json_digest
+from ecgrepro.support.files import whole_folder
 
 VERSION = 3  # of the saved form, of checkpoints and of unfinished pools
 FACTS, WEIGHTS = "generator.json", "weights.safetensors"
@@ -26,21 +25,17 @@ def write_saved(directory: Path, facts: dict[str, Any], tensors: dict[str, Tenso
     """
     if directory.exists():
         raise EcgreproError(f"{directory} already exists: remove it or choose another place")
-    partial = directory.with_name(f"{directory.name}.partial-{os.getpid()}")
     try:
-        partial.mkdir(parents=True)
-        save_file(tensors, partial / WEIGHTS)
-        facts = {"format": VERSION, **facts, "sha256": _sha256(partial / WEIGHTS)}
-        facts["seal"] = _seal(facts)
-        (partial / FACTS).write_text(json.dumps(facts, indent=1))
-        for name in (FACTS, WEIGHTS):
-            with open(partial / name, "rb") as file:
-                os.fsync(file.fileno())
-        partial.rename(directory)
+        with whole_folder(directory) as partial:
+            save_file(tensors, partial / WEIGHTS)
+            facts = {"format": VERSION, **facts, "sha256": file_digest(partial / WEIGHTS)}
+            facts["seal"] = _seal(facts)
+            (partial / FACTS).write_text(json.dumps(facts, indent=1))
+            for name in (FACTS, WEIGHTS):
+                with open(partial / name, "rb") as file:
+                    os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise EcgreproError(f"cannot save the generator to {directory}: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return directory
 
 
@@ -55,7 +50,7 @@ def read_saved(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Te
     """
     try:
         facts = json.loads((directory / FACTS).read_text())
-        digest = _sha256(directory / WEIGHTS)
+        digest = file_digest(directory / WEIGHTS)
         version, found = facts["format"], facts["name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EcgreproError(f"{directory} is not a saved generator: {error!r}") from error
@@ -90,23 +85,7 @@ def saved_digest(directory: Path) -> str:
         raise EcgreproError(f"{directory} is not a saved generator: {error!r}") from error
 
 
-def model_digest(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of what a model samples with: ``facts`` (JSON values) and its tensors by name."""
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for key, tensor in sorted(tensors.items()):
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        plain = tensor.detach().cpu().contiguous().flatten()
-        digest.update(plain.view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
 def _seal(facts: dict[str, Any]) -> str:
     """SHA-256 of the facts but the seal, in one spelling."""
     held = {key: value for key, value in facts.items() if key != "seal"}
-    held = json.loads(json.dumps(held))  # as they will be read
-    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return json_digest(json.loads(json.dumps(held)))  # as they will be read

@@ -18,7 +18,7 @@ from ecgrepro.figures import closeness as plots_closeness
 from ecgrepro.report.closeness import by_rhythm, cut_short, notes, summary
 from ecgrepro.report.tables import markdown_rows
 from ecgrepro.studies.evaluation import Judged, accuracy
-from ecgrepro.support.results import write_whole
+from ecgrepro.support.files import write_whole
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;

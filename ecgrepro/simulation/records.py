@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ecgrepro.cohort.leads import TWELVE
 from ecgrepro.errors import EcgreproError
 from ecgrepro.simulation.beats import Beats, make_beats
 from ecgrepro.simulation.noise import ELECTRODES, Noise, electrode_noise
@@ -35,14 +36,6 @@ DOWER = np.array(
         [0.831, 0.076, 0.230],
     ]
 )
-# The twelve leads from I, II, V1-V6.
-TWELVE = np.zeros((12, 8))
-TWELVE[[0, 1], [0, 1]] = 1
-TWELVE[2, :2] = -1, 1  # III = II - I
-TWELVE[3, :2] = -0.5, -0.5  # aVR = -(I + II) / 2
-TWELVE[4, :2] = 1, -0.5  # aVL = I - II / 2
-TWELVE[5, :2] = -0.5, 1  # aVF = II - I / 2
-TWELVE[np.arange(6, 12), np.arange(2, 8)] = 1
 
 # Offset from the R peak (P: from the centre of P; T: at an RR of one second) and width in seconds,
 # dipole in mV. The septum first, then both ventricles, then the base.

@@ -15,6 +15,9 @@ HOSPITALS = ("ptb-xl", "chapman")
 MERGED = "merged"
 REAL = "real only"
 SCRATCH = "from scratch"
+SCRATCH_ALL = "from scratch on all real records"
+WITHIN, ACROSS, BOTH = "trained at home", "trained in the other hospital", "trained in both"
+CROSSING = "crossing"  # scope of what is scored across hospitals
 SIMULATOR = "simulator"
 OVERSAMPLING = "oversampling"
 # Arms without synthetic records: how each changes the classifier's settings in the arm `REAL`;

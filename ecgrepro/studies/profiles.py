@@ -23,6 +23,7 @@ from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.cohort.rhythms import LABEL_MAPS
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.settings import SETTINGS
+from ecgrepro.support.explain import explain
 from ecgrepro.support.provenance import PROJECT
 
 FOLDER = PROJECT / "profiles"
@@ -181,7 +182,9 @@ class Helping(_Part):
 class Profile(_Part):
     """Everything that the study's notebooks are run with.
 
-    ``real`` holds what is different on real recordings: any of the other keys, merged into them.
+    ``threads`` are those of each job, ``gpus`` what each job that trains or samples asks a cluster
+    for. ``real`` holds what is different on real recordings: any of the other keys, merged into
+    them.
     """
 
     name: str
@@ -189,6 +192,7 @@ class Profile(_Part):
     labels: Literal[tuple(LABEL_MAPS)]
     fs: Annotated[int, Field(gt=80, le=1000)] = 100
     threads: Count = 1
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
     folds: Folds
     simulation: Simulation
     seeds: Annotated[list[Seed], Unique] = Field(min_length=1)
@@ -293,14 +297,14 @@ def _checked(content: dict, where: str) -> Profile:
     try:
         profile = Profile.model_validate(content)
     except ValidationError as error:
-        raise EcgreproError(explain(error, where, Profile)) from error
+        raise _refusal(error, where, Profile) from error
     wrong = list(_oddities(content, profile.model_dump(exclude={"generators", "real"}), ""))
     for name, settings in profile.generators.items():
         try:
             used = SETTINGS[name].model_validate(settings).model_dump()
         except ValidationError as error:
             here = f"{where} generators.{name},"
-            raise EcgreproError(explain(error, here, SETTINGS[name])) from error
+            raise _refusal(error, here, SETTINGS[name]) from error
         wrong += _oddities(settings, used, f"generators.{name}")
     if (named := profile.helping.generator) not in (None, *profile.generators):
         wrong.append(f"  helping.generator: {named!r} is none of {', '.join(profile.generators)}")
@@ -325,25 +329,7 @@ def _oddities(given: Any, used: Any, key: str) -> Iterator[str]:
         yield f"  {key}: must be a finite number (given: {given!r})"
 
 
-def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    """One line for each wrong key: its path, what was given, what is allowed."""
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"  {key}: unknown key{_siblings(model, problem['loc'])}")
-        elif problem["type"] == "missing":
-            lines.append(f"  {key}: missing")
-        else:
-            lines.append(f"  {key}: {problem['msg']} (given: {problem['input']!r})")
-    return f"{where} cannot be used:\n" + "\n".join(lines)
-
-
-def _siblings(model: type[BaseModel], location: tuple) -> str:
-    """The keys that are allowed where an unknown one stands."""
-    for part in location[:-1]:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ""
-        model = annotation
-    return f"; allowed: {', '.join(model.model_fields)}"
+def _refusal(error: ValidationError, where: str, model: type[BaseModel]) -> EcgreproError:
+    """The error of a profile: one line for each wrong key."""
+    lines = "\n".join(f"  {line}" for line in explain(error, model))
+    return EcgreproError(f"{where} cannot be used:\n{lines}")

@@ -76,12 +76,6 @@ def corrected(rows: list[Result]) -> list[Result]:
     return rows
 
 
-def curve(rows: Sequence[Result]) -> tuple[list[float], ...]:
-    """Share of the real records in %, value, low and high, for `charts.learning_curve`."""
-    points = sorted((100 * row.fraction, row.value, row.low, row.high) for row in rows)
-    return tuple(list(axis) for axis in zip(*points, strict=True))
-
-
 def patients_of(test: Cohort) -> np.ndarray:
     """Patient of each record, told apart between hospitals."""
     return (test.table["source"] + "/" + test.table["patient_id"]).to_numpy()

@@ -1,10 +1,8 @@
 """Folders that a command makes: complete or not there, and nothing overwritten unasked."""
 
-import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from ecgrepro.errors import EcgreproError
 
@@ -57,16 +55,6 @@ def put_in_place(made: Path, directory: Path, *, force: bool) -> Path:
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
     return directory
-
-
-def write_durably(path: Path, content: Any) -> None:
-    """Replace a small JSON file as a whole; it is on the disk when this returns."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with open(temporary, "w") as file:
-        file.write(json.dumps(content, indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _own(directory: Path, names: set[str]) -> set[str]:

@@ -1,70 +1,14 @@
 """Where a result comes from: code version, package versions, device, command."""
 
-import ast
-import hashlib
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 PROJECT = PACKAGE.parent
-_STYLE = {
-    PACKAGE / "figures" / "charts.py": PACKAGE / "figures" / "ecgrepro.mplstyle"
-}  # files that a module reads
 _REPORTED = ("ecgrepro", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "scikit-learn")
 _REPORTED += ("wfdb", "neurokit2", "dtaidistance", "matplotlib")
-
-
-@lru_cache
-def _imports(path: Path) -> list[Path]:
-    return imported(path.read_text(encoding="utf-8"))
-
-
-def imported(source: str) -> list[Path]:
-    """Files of this package that the source imports, at any level of nesting."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return [f for name in sorted(names) if (f := module_file(name))]
-
-
-def module_file(name: str) -> Path | None:
-    """The file of a module of this package; None for anything else."""
-    if name.split(".")[0] != PACKAGE.name:
-        return None
-    path = PACKAGE.joinpath(*name.split(".")[1:])
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file() and file != PACKAGE / "__init__.py":
-            return file
-    return None
-
-
-def closure(files: Iterable[Path]) -> list[Path]:
-    """The files and all files of this package that they import or read, directly or not, sorted."""
-    found: set[Path] = set()
-    todo = list(files)
-    while todo:
-        file = todo.pop()
-        if file not in found:
-            found.add(file)
-            todo.extend(_imports(file))
-    return sorted(found | {style for module, style in _STYLE.items() if module in found})
-
-
-@lru_cache
-def code_fingerprint(*modules: str) -> str:
-    """SHA-256 over the source of the modules and all of this package that they import."""
-    digest = hashlib.sha256()
-    for file in closure(f for name in modules if (f := module_file(name))):
-        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

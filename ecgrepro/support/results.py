@@ -6,19 +6,17 @@ it took and when is kept by the executed notebook.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -60,29 +58,6 @@ def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
     rows = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
     text = json.dumps({"provenance": provenance, "results": rows}, indent=1, sort_keys=True)
     return write_whole(path, text + "\n")
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file that appears complete or not at all; what is there is replaced."""
-    return write_bytes_whole(path, lambda file: file.write(text.encode()))
-
-
-def write_bytes_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write a file with ``write``; it appears complete or not at all and replaces what is there."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            write(file)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise EcgreproError(
-            f"cannot write {path}: {error.strerror or error}; free some space or name another "
-            "place, then run again"
-        ) from error
-    return path
 
 
 def _plain(value):

@@ -1,21 +1,20 @@
 """One checkpoint file, replaced as a whole, and the signals that ask for one."""
 
-import hashlib
 import json
-import os
 import signal
 import threading
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.digests import tensors_digest
+from ecgrepro.support.files import whole_file
 
 CHECKPOINT = "checkpoint.safetensors"
-_FORMAT = 2
+_FORMAT = 3
 
 
 class CheckpointStore:
@@ -39,7 +38,7 @@ class CheckpointStore:
         self.identity = json.dumps(identity | {"format": _FORMAT}, sort_keys=True)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            for stale in directory.glob(f"{CHECKPOINT}.partial-*"):
+            for stale in directory.glob(f"{CHECKPOINT}.*.tmp"):
                 stale.unlink(missing_ok=True)
         except OSError as error:
             raise EcgreproError(f"cannot keep checkpoints in {directory}: {error}") from error
@@ -49,16 +48,11 @@ class CheckpointStore:
         # Copies: names that share memory, as tied weights do, are refused by safetensors.
         tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
         facts = {"identity": self.identity, "state": json.dumps(state)}
-        content = save(tensors, facts | {"sha256": _digest(tensors, facts)})
-        partial = self.path.with_name(f"{CHECKPOINT}.partial-{os.getpid()}")
+        content = save(tensors, facts | {"sha256": tensors_digest(facts, tensors)})
         try:
-            with partial.open("wb") as file:
+            with whole_file(self.path, durable=True) as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # some file systems tell only now that they are full
-            partial.replace(self.path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             kept = "the checkpoint before it is kept" if self.path.exists() else "nothing is kept"
             raise EcgreproError(
                 f"cannot write the checkpoint {self.path}: {error.strerror or error}; {kept}. "
@@ -84,7 +78,7 @@ class CheckpointStore:
         written = facts.pop("sha256", None)
         if written is None:
             raise self._refusal("is not a readable checkpoint (it has no checksum)")
-        if written != _digest(tensors, facts):
+        if written != tensors_digest(facts, tensors):
             raise self._refusal("is damaged (its SHA-256 is not the one written with it)")
         if facts["identity"] != self.identity:
             other = _difference(facts["identity"], self.identity)
@@ -127,16 +121,6 @@ def end_by_signal(number: int) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
-
-
-def _digest(tensors: dict[str, Tensor], facts: dict[str, str]) -> str:
-    """SHA-256 of everything that a checkpoint says."""
-    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        found.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
 
 
 def _difference(theirs: str, ours: str) -> str:

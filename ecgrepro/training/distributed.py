@@ -11,10 +11,9 @@ import logging
 import os
 import pickle
 import signal
-import threading
 import traceback
 from collections.abc import Callable
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.files import whole_file
+from ecgrepro.support.processes import end_with_parent
 from ecgrepro.training.checkpoint import Interrupts, end_by_signal
 
 _WEIGHTS = "weights.safetensors"
@@ -165,7 +166,7 @@ def _wait(team: list, interrupts: Interrupts) -> int | None:
 
 def _work(rank: int, count: int, port: int, job: bytes, folder: str) -> None:
     """Run the job in this process; leave the outcome in ``folder``."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # or it would go on writing checkpoints beside the one that continues it
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
     os.environ |= {
         "LOCAL_RANK": str(rank),
@@ -190,19 +191,12 @@ def _work(rank: int, count: int, port: int, job: bytes, folder: str) -> None:
         outcome = {"error": str(error)}
     except Exception:
         outcome = {"traceback": traceback.format_exc()}
-    partial = Path(folder, f"{rank}.partial")
-    partial.write_text(json.dumps(outcome))
-    partial.rename(partial.with_suffix(".json"))
+    with whole_file(Path(folder, f"{rank}.json")) as file:
+        file.write(json.dumps(outcome).encode())
     if distributed.is_initialized() and "history" in outcome:
         distributed.destroy_process_group()
     if "error" in outcome or "traceback" in outcome:
         raise SystemExit(1)
-
-
-def _end_with_parent() -> None:
-    """A killed training must not go on writing checkpoints beside the one that continues it."""
-    parent_process().join()
-    os._exit(1)
 
 
 def _outcome(

@@ -16,7 +16,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from ecgrepro.generators.settings import TrainingSettings
 from ecgrepro.training.checkpoint import CHECKPOINT, CheckpointStore, Interrupts, end_by_signal
 from ecgrepro.training.distributed import (
     Team,
@@ -40,6 +39,7 @@ from ecgrepro.training.parts import (
     seed_step,
     step_generator,
 )
+from ecgrepro.training.settings import TrainingSettings
 
 __all__ = ["CHECKPOINT", "choose_device", "step_generator", "train"]
 

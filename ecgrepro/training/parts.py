@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.settings import TrainingSettings
+from ecgrepro.training.settings import TrainingSettings
 
 _BETAS = (0.9, 0.99)
 

@@ -6,14 +6,15 @@ it. Asking for it again opens it; changing any of them makes it anew; a killed r
 ``.partial`` folder in which long work finds its checkpoints.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ecgrepro.datasets.cache import exclusive
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.digests import json_digest
+from ecgrepro.support.files import partial_of
+from ecgrepro.support.locks import exclusive
 from ecgrepro.support.provenance import versions
 
 MADE_FROM = "made_from.json"
@@ -54,12 +55,12 @@ def artifact(
     here = {**made_from, "versions": versions()}
     counted = {k: v for k, v in made_from.items() if k not in machine}
     used = [code_fingerprint(*code)]
-    key = json.dumps([counted, used if machine else [*used, versions()]], sort_keys=True)
-    target = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    key = json_digest([counted, used if machine else [*used, versions()]])
+    target = folder / f"{name}-{key[:12]}"
     if not target.is_dir():
         with exclusive(target):
             if not target.is_dir():
-                work = target.with_name(f"{target.name}.partial")
+                work = partial_of(target)
                 try:
                     work.mkdir(parents=True, exist_ok=True)
                     make(work)

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,8 @@ import nbformat
 import yaml
 
 from ecgrepro.errors import EcgreproError
-from ecgrepro.support.provenance import PROJECT
+from ecgrepro.support.files import write_whole
+from ecgrepro.support.provenance import PROJECT, commit, versions
 
 SECTIONS = "notebooks/"  # entries of _toc.yml below this folder are executed per instance
 # Pages of a section in this order, then by name.
@@ -97,6 +99,23 @@ def build(run_dir: Path | str, project: Path = PROJECT) -> Path:
     html.rename(run_dir / "book")
     shutil.rmtree(output)
     return run_dir / "book" / "index.html"
+
+
+def write_run_facts(run_dir: Path) -> None:
+    """Write the run's provenance for the prose of its book, ``run.json``."""
+    facts = {}
+    for path in sorted((run_dir / "results").rglob("*.json")):
+        facts = json.loads(path.read_text())["provenance"]
+    found, dirty = commit()
+    facts = {
+        "profile": facts["profile"],
+        "data": facts["data"],
+        "commit": found,
+        "dirty": dirty,
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    write_whole(run_dir / "run.json", json.dumps(facts, indent=1))
 
 
 def _no_orphans(run_dir: Path, sections: set[str]) -> None:

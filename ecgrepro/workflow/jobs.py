@@ -7,7 +7,6 @@ needs: a job whose key changes is done again, nothing else is. Read without torc
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import HOSPITALS, MERGED, Arm, Task
 from ecgrepro.studies.profiles import Profile, load_profile
 from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.digests import json_digest
 from ecgrepro.support.provenance import PROJECT, versions
 from ecgrepro.workflow import plans
 from ecgrepro.workflow.pages import Page, notebook_code, notebook_digest, pages
@@ -114,8 +114,9 @@ class Graph:
     def job(self, kind: str, name: str) -> Job:
         """One job; those that follow a chosen recipe are known once it is chosen."""
         known = self.jobs
-        if f"{kind}/{name}" not in known and "-test-" in name:
-            known = {job.id: job for h in HOSPITALS for job in self.confirmations(h)}
+        for hospital in HOSPITALS:
+            if name.startswith(_confirmation(hospital)):
+                known = {job.id: job for job in self.confirmations(hospital)}
         if f"{kind}/{name}" not in known:
             raise EcgreproError(f"profile {self.profile.name!r} has no job {kind}/{name}")
         return known[f"{kind}/{name}"]
@@ -123,11 +124,10 @@ class Graph:
     def key(self, job: Job) -> str:
         """Digest of everything that decides a job's outcome, but for the recordings."""
         if job.id not in self._keys:
-            needs = [self.key(self.jobs[name]) for name in job.needs]
+            needs = [self.key(self.job(*name.split("/", 1))) for name in job.needs]
             tasks = [asdict(task) for task in job.tasks]
             content = [job.settings, tasks, code_fingerprint(*job.code), versions(), needs]
-            text = json.dumps(content, sort_keys=True)
-            self._keys[job.id] = hashlib.sha256(text.encode()).hexdigest()
+            self._keys[job.id] = json_digest(content)
         return self._keys[job.id]
 
     def section_key(self, name: str) -> str:
@@ -149,7 +149,18 @@ class Graph:
 
     def inputs(self, job: Job) -> list[Path]:
         """The files of the jobs that a job needs."""
-        return [path for name in job.needs for path in self.outputs(self.jobs[name])]
+        needed = [self.job(*name.split("/", 1)) for name in job.needs]
+        return [path for other in needed for path in self.outputs(other)]
+
+    def generator_of(self, job: Job) -> tuple[str, str, str]:
+        """Hospital, generator and form of a job of a generator: ``chapman``, ``unet``, ``trials``.
+
+        The form of a generator or a pool as the study uses it is empty.
+        """
+        hospital = next(h for h in HOSPITALS if job.name.startswith(f"{h}-"))
+        rest = job.name.removeprefix(f"{hospital}-")
+        name = max((g for g in self.profile.generators if rest.startswith(g)), key=len)
+        return hospital, name, rest.removeprefix(name).removeprefix("-")
 
     def chosen(self, hospital: str) -> dict[float, Arm]:
         """The recipe that was chosen at each fraction; None is there before the job has run."""
@@ -160,7 +171,7 @@ class Graph:
     def confirmations(self, hospital: str) -> list[Job]:
         """Jobs that run the chosen recipes and their opponents with the seeds of the study."""
         tasks = plans.confirmation_tasks(self.profile, hospital, self.chosen(hospital))
-        return self._training_jobs(f"07_helping-{hospital}-test", tasks)
+        return self._training_jobs(_confirmation(hospital), tasks)
 
     # ------------------------------------------------------------------ kinds of jobs, in order
 
@@ -350,6 +361,11 @@ class Graph:
     def _book(self) -> Job:
         needs = tuple(f"page/{name}" for name in self.pages)
         return Job("book", "index", plans.book_digest(), ("ecgrepro.workflow.book",), needs)
+
+
+def _confirmation(hospital: str) -> str:
+    """The group of training runs that confirm the chosen recipes."""
+    return f"07_helping-{hospital}-test"
 
 
 def _chunks(tasks: Sequence, updates: int) -> list[tuple]:

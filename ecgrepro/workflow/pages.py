@@ -8,9 +8,7 @@ run's folder only when every cell ran.
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -24,6 +22,8 @@ import nbformat
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import HOSPITALS, MERGED
 from ecgrepro.studies.profiles import GENERATORS, Profile, is_file_name
+from ecgrepro.support.digests import json_digest
+from ecgrepro.support.files import write_whole
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.sockets import own_sockets
 
@@ -117,7 +117,7 @@ def notebook_digest(section: str) -> str:
     """Digest of what a notebook says and does, without its outputs."""
     notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
     content = [[c.cell_type, c.source, c.metadata] for c in notebook.cells]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest(content)
 
 
 @lru_cache
@@ -186,10 +186,7 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    nbformat.write(notebook, temporary)
-    temporary.rename(target)
+    write_whole(target, nbformat.writes(notebook) + "\n")
     failed.unlink()
     return target
 
@@ -229,16 +226,28 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def store(name: str) -> Path:
+def stored_pages() -> dict[str, str]:
+    """For each section the page that its stored notebook shows, by its own parameters."""
+    found = {}
+    for section in SECTIONS:
+        notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
+        (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+        tree = ast.parse(cell.source).body
+        given = {n.targets[0].id: ast.literal_eval(n.value) for n in tree}
+        instance = "-".join(given[k] for k in ("dataset", "generator") if k in given)
+        found[section] = f"{section}/{instance or 'all'}"
+    return found
+
+
+def store_notebook(section: str) -> Path:
     """Execute a notebook of ``notebooks/`` in place, with its own parameters, and scrub it.
 
     The stored outputs are what nbval compares with.
     """
     import nbclient
 
-    path = FOLDER / f"{name}.ipynb"
+    path = FOLDER / f"{section}.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     where = {"metadata": {"path": str(FOLDER)}}
     with own_sockets() as config:
         nbclient.NotebookClient(

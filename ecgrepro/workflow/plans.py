@@ -9,11 +9,13 @@ from typing import Any
 
 from ecgrepro.generators import GENERATORS
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, Arm, Task
-from ecgrepro.studies.experiments.augmentation import augmentation_arms
-from ecgrepro.studies.experiments.merged import crossing_tasks
-from ecgrepro.studies.experiments.quality import tstr_arm
+from ecgrepro.studies.experiments.designs import (
+    augmentation_arms,
+    crossing_tasks,
+    transfer_tasks,
+    tstr_arm,
+)
 from ecgrepro.studies.experiments.recipes import Search, opponents, recipes
-from ecgrepro.studies.experiments.transfer import transfer_tasks
 from ecgrepro.studies.profiles import Profile
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.pages import Page
@@ -139,13 +141,12 @@ def section_settings(profile: Profile, section: str) -> dict[str, Any]:
 
 def generator_code(name: str) -> tuple[str, ...]:
     """Dotted names of the code of a generator, and of the protocol around it."""
-    entry = GENERATORS[name]
-    return (entry.path.replace(":", "."), "ecgrepro.generators.base.Generator")
+    return (GENERATORS[name].replace(":", "."), "ecgrepro.generators.base.Generator")
 
 
 def has_published_form(name: str) -> bool:
     """Whether a generator is also trained in the form in which it was published."""
-    return GENERATORS[name].published is not None
+    return name == "diffwave"
 
 
 def book_digest() -> str:

@@ -16,8 +16,9 @@ import numpy as np
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.profiles import load_profile
+from ecgrepro.support.files import whole_file
 from ecgrepro.support.provenance import PROJECT
-from ecgrepro.support.results import Result, read_content, write_bytes_whole, write_results
+from ecgrepro.support.results import Result, read_content, write_results
 from ecgrepro.workflow.jobs import Graph, run_directory
 from ecgrepro.workflow.pages import find_page
 from ecgrepro.workflow.sections import Section
@@ -153,9 +154,9 @@ def write_section(
     """Write a section's results and figure data; ``name`` is ``<section>/<instance>``."""
     figures = directory / FIGURES / f"{name}.npz"
     facts = np.array(json.dumps(section.facts, sort_keys=True))
-    write_bytes_whole(
-        figures, lambda file: np.savez_compressed(file, **{_FACTS: facts}, **section.arrays)
-    )
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(figures) as file:
+        np.savez_compressed(file, **{_FACTS: facts}, **section.arrays)
     facts = {"section": name.split("/")[0], **provenance, **section.provenance}
     return write_results(directory / RESULTS / f"{name}.json", section.rows, facts), figures
 

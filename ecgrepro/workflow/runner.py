@@ -11,26 +11,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.profiles import is_file_name, load_profile
-from ecgrepro.support.provenance import PROJECT, commit, versions
-from ecgrepro.workflow.pages import SECTIONS, STATUS, find_page, pages, tell
+from ecgrepro.support.provenance import PROJECT
+from ecgrepro.workflow.events import Progress
+from ecgrepro.workflow.jobs import Graph, run_directory
+from ecgrepro.workflow.pages import SECTIONS, find_page
 
-DONE = "page-done:"
-FAILED = "page-failed:"
 MARKER = ".ecgrepro-run"  # says that a folder is a run's, and which; also the lock
-_STEPS = re.compile(r"(\d+) of (\d+) steps \(\d+%\) done")
-
-
-def run_directory(profile: str, data: str) -> Path:
-    """Where a run goes by default: ``runs/<profile>-<data>`` in the checkout."""
-    return PROJECT / "runs" / f"{load_profile(profile).name}-{data}"
+PLUGINS = Path(__file__).with_name("plugins")
 
 
 def run_study(
@@ -40,9 +32,10 @@ def run_study(
     cores: int | None = None,
     directory: Path | None = None,
     page: str | None = None,
+    results: str | None = None,
     snakemake: list[str] | None = None,
 ) -> Path | None:
-    """Bring a run up to date and return its book (or the executed page, if ``page`` is given).
+    """Bring a run up to date and return its book.
 
     What is up to date stays; what a killed run left unfinished goes on. A dry run (``-n`` for
     Snakemake) prints what would be done, removes nothing and returns None.
@@ -51,17 +44,20 @@ def run_study(
     ----------
     cores
         Cores to use; by default all.
+    page, results
+        Only this executed page, or only the results of this page's section, ``01_data/ptb-xl``;
+        then that file is returned.
     snakemake
         Further arguments for Snakemake, for example ``["--executor", "slurm"]``.
 
     Raises
     ------
     EcgreproError
-        Something is wrong with the arguments, before any work starts; or a notebook failed; or
-        the run was interrupted, by Ctrl-C or a signal.
+        Something is wrong with the arguments, before any work starts; or a job failed; or the run
+        was interrupted, by Ctrl-C or a signal.
     """
     if is_file_name(profile):
-        profile = str(Path(profile).absolute())  # the steps work in other folders
+        profile = str(Path(profile).absolute())  # the jobs work in other folders
     settings = load_profile(profile, data)
     if data == "real":
         from ecgrepro.datasets import READERS, recordings_fingerprint  # slow to import
@@ -72,29 +68,36 @@ def run_study(
     target = run_dir / "book" / "index.html"
     if page:
         target = run_dir / "notebooks" / f"{find_page(settings, page).name}.ipynb"
+    elif results:
+        target = run_dir / "results" / f"{find_page(settings, results).name}.json"
     dry = any(re.fullmatch(r"--dry.*|-[a-zA-Z]*n[a-zA-Z]*", word) for word in snakemake or [])
-    command = [sys.executable, "-m", "snakemake", str(target)]
-    command += ["--snakefile", str(PROJECT / "Snakefile"), "--directory", str(run_dir)]
-    command += ["--cores", str(cores or os.cpu_count()), "--rerun-incomplete", "--nolock"]
-    config = {"profile": profile, "data": data, "run_dir": str(run_dir)}  # quoted: read as YAML
-    command += [
-        "--config",
-        *(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in config.items()),
-    ]
+    command = _command(target, profile, data, run_dir, cores or os.cpu_count() or 1)
     default = run_dir == run_directory(profile, data)
+    graph = Graph(profile, data, run_dir)
     try:
         with (
             _interruptible(),
             _claimed(run_dir, f"{settings.name} on {data} data", default) as lock,
         ):
             if not dry:
-                _remove_stale_pages(run_dir, {page.name for page in pages(settings)})
-            log = _follow([*command, *(snakemake or [])], run_dir, lock)
+                _remove_stale_pages(run_dir, set(graph.pages))
+            progress = _follow([*command, *(snakemake or [])], graph, lock)
     except KeyboardInterrupt:
-        raise EcgreproError("interrupted; the same command goes on where it was") from None
+        raise EcgreproError("interrupted; the same command continues where it stopped") from None
     if dry:
-        print(log.read_text())
+        print("\n".join(progress.planned) or "nothing to be done")
     return target if target.exists() and not dry else None
+
+
+def _command(target: Path, profile: str, data: str, run_dir: Path, cores: int) -> list[str]:
+    config = {"profile": profile, "data": data, "run_dir": str(run_dir)}  # quoted: read as YAML
+    return [
+        *(sys.executable, "-m", "snakemake", str(target)),
+        *("--snakefile", str(PROJECT / "Snakefile"), "--directory", str(run_dir)),
+        *("--cores", str(cores), "--rerun-incomplete", "--nolock", "--logger", "ecgrepro"),
+        "--config",
+        *(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in config.items()),
+    ]
 
 
 @contextlib.contextmanager
@@ -155,7 +158,7 @@ def _claimed(run_dir: Path, run: str, default: bool) -> Iterator[int]:
 
 def _remove_stale_pages(run_dir: Path, current: set[str]) -> None:
     """Remove pages and results that the profile no longer has; book and claims read them all."""
-    for folder, suffix in (("notebooks", ".ipynb"), ("results", ".json")):
+    for folder, suffix in (("notebooks", ".ipynb"), ("results", ".json"), ("figures", ".npz")):
         for section in SECTIONS:
             for path in (run_dir / folder / section).glob(f"*{suffix}"):
                 name = f"{section}/{path.stem}"
@@ -164,45 +167,38 @@ def _remove_stale_pages(run_dir: Path, current: set[str]) -> None:
                     path.unlink()
 
 
-def _follow(command: list[str], run_dir: Path, lock: int) -> Path:
-    """Run Snakemake, turn what it prints into a progress bar, and raise if a step failed.
+def _follow(command: list[str], graph: Graph, lock: int) -> Progress:
+    """Run Snakemake, show its progress, and raise if a job failed.
 
-    Returns the log of what it printed. Snakemake and its jobs are a session of their own, so that
-    they can be ended together, and Snakemake holds the run's lock as well.
+    Snakemake and its jobs are a session of their own, so that they can be ended together, and
+    Snakemake holds the run's lock as well.
     """
-    log, failures, tail = run_dir / "snakemake.log", [], []
-    bar = tqdm(
-        desc="study",
-        mininterval=0.5,
-        dynamic_ncols=True,
-        disable=None,
-        bar_format="{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining}{postfix}",
-    )
-    at: dict[str, str] = {}
-    with bar, log.open("w") as file:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **_absolute_folders()},
-            start_new_session=True,
-            pass_fds=[lock],
-        )
-        try:
-            for line in process.stdout:
-                file.write(line)
-                tail = [*tail[-30:], line]
-                _show(line.strip(), bar, at, failures)
-            status = process.wait()
-        except BaseException:
-            _end(process)
-            raise
-    if failures:
-        raise EcgreproError("\n\n".join(failures) + "\nThe book was not built.")
+    path = graph.directory / "snakemake.log"
+    with path.open("w") as file:
+        progress = Progress(graph, file)
+        with progress.bar:
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, **_environment()},
+                start_new_session=True,
+                pass_fds=[lock],
+            )
+            try:
+                for line in process.stdout:
+                    progress.take(line)
+                status = process.wait()
+            except BaseException:
+                _end(process)
+                raise
+    if progress.failures:
+        raise EcgreproError("\n\n".join(progress.failures) + "\nThe book was not built.")
     if status:
-        raise EcgreproError(f"Snakemake failed; its log is {log}:\n{''.join(tail)}")
-    return log
+        said = "\n".join(progress.tail)
+        raise EcgreproError(f"Snakemake failed; its log is {path}:\n{said}")
+    return progress
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -215,75 +211,9 @@ def _end(process: subprocess.Popen) -> None:
             return
 
 
-def _absolute_folders() -> dict[str, str]:
-    """The folders named by environment variables, for processes that work elsewhere."""
+def _environment() -> dict[str, str]:
+    """Folders for processes that work elsewhere, and the plugin that Snakemake is to find."""
     names = ("ECGREPRO_DATA", "ECGREPRO_CACHE")
-    return {name: os.path.abspath(os.environ[name]) for name in names if os.environ.get(name)}
-
-
-def _show(line: str, bar: tqdm, at: dict[str, str], failures: list[str]) -> None:
-    """Take one line of output into the bar (current cells), the printed list, or the failures."""
-    if line.startswith(STATUS):
-        name, cell = line.removeprefix(STATUS).split(maxsplit=1)
-        if name not in at:
-            bar.write(f"  started {name}", file=sys.stderr)
-        at[name] = cell
-    elif line.startswith(DONE):
-        name, seconds = line.split()[1:3]
-        at.pop(name, None)
-        bar.write(f"  done    {name} in {seconds} s", file=sys.stderr)
-    elif line.startswith(FAILED):
-        failures.append(json.loads(line.removeprefix(FAILED)))
-    elif found := _STEPS.search(line):
-        bar.n, bar.total = int(found[1]), int(found[2])
-    elif found := re.fullmatch(r"total\s+(\d+)", line):
-        bar.total = int(found[1])
-        bar.write(f"{bar.total} steps to do", file=sys.stderr)
-    else:
-        return
-    bar.set_postfix_str("; ".join(f"{name} cell {cell}" for name, cell in at.items()))
-
-
-def page_step(name: str, profile: str, data: str, run_dir: Path, threads: int) -> None:
-    """One step of the graph: execute a page and say how it went on standard output."""
-    from ecgrepro.workflow.pages import execute
-
-    settings, started = load_profile(profile, data), time.perf_counter()
-    try:
-        execute(
-            find_page(settings, name),
-            profile=profile,
-            data=data,
-            run_dir=run_dir,
-            workers=max(1, threads // settings.threads),
-        )
-    except EcgreproError as error:
-        tell(f"{FAILED} {json.dumps(str(error))}")
-        raise
-    tell(f"{DONE} {name} {time.perf_counter() - started:.0f}")
-
-
-def book_step(run_dir: Path) -> None:
-    """The last step of the graph: render the book, with the run's provenance for its prose."""
-    from ecgrepro.workflow.book import build
-
-    facts = {}
-    for path in sorted((run_dir / "results").rglob("*.json")):
-        facts = json.loads(path.read_text())["provenance"]
-    found, dirty = commit()
-    facts = {
-        "profile": facts["profile"],
-        "data": facts["data"],
-        "commit": found,
-        "dirty": dirty,
-        "versions": versions(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    (run_dir / "run.json").write_text(json.dumps(facts, indent=1))
-    started = time.perf_counter()
-    try:
-        build(run_dir)
-    except EcgreproError as error:
-        tell(f"{FAILED} {json.dumps(str(error))}")
-        raise
-    tell(f"{DONE} book {time.perf_counter() - started:.0f}")
+    folders = {name: os.path.abspath(os.environ[name]) for name in names if os.environ.get(name)}
+    path = os.pathsep.join(filter(None, (str(PLUGINS), os.environ.get("PYTHONPATH"))))
+    return {**folders, "PYTHONPATH": path}

@@ -18,7 +18,7 @@ from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.datasets.wfdb_export import export_wfdb
 from ecgrepro.studies import evaluation as folder
-from ecgrepro.support.results import write_whole
+from ecgrepro.support.files import write_whole
 
 TINY = ClassifierConfig(widths=(8, 16), updates=20, evaluate_every=10)
 RHYTHMS = {"SR": 60, "SB": 60, "AFIB": 60}

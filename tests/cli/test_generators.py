@@ -118,7 +118,7 @@ def test_a_profile_gives_settings_labels_and_folds(home, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--set", "chanels=8"], "unknown key 'chanels': choose from .*channels"),
+        (["--set", "chanels=8"], "chanels: unknown key; allowed: .*channels"),
         (["--set", "learning_rate=-8"], "learning_rate: .*greater than 0"),
         (["--set", "channels"], "--set 'channels': expected KEY=VALUE"),
         (["--set", "steps=5"], "--set names steps twice"),
@@ -251,7 +251,7 @@ def test_settings_are_nested_by_dots():
     assert _settings(given) == {"steps": 5, "prior": {"steps": 7, "learning_rate": "1e-3"},
                                 "sampler": "heun", "minutes": None}  # fmt: skip
     assert _merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
-    with pytest.raises(EcgreproError, match="unknown key 'prior.stepz': choose from steps, "):
+    with pytest.raises(EcgreproError, match="prior.stepz: unknown key; allowed: steps, "):
         make_generator("timevqvae", _settings(["prior.stepz=1"]))
 
 

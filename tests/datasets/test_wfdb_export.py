@@ -16,9 +16,9 @@ from hypothesis.extra.numpy import arrays
 import ecgrepro.datasets.wfdb_export as export
 from ecgrepro import Cohort, EcgreproError, load_cohort, make_generator
 from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.leads import twelve_leads
 from ecgrepro.cohort.preprocess import preprocess
-from ecgrepro.datasets.wfdb_export import GAIN, digitize, export_npy, export_wfdb, write_format16
-from ecgrepro.generators.representation import twelve_leads
+from ecgrepro.datasets.wfdb_export import GAIN, digitize, export_wfdb, write_format16
 from ecgrepro.support.folders import check_free
 
 
@@ -186,40 +186,30 @@ def test_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_arrays_are_a_cohort(tmp_path):
-    samples = pool()
-    export_npy(samples, tmp_path / "out")
-    opened = Cohort.open(tmp_path / "out")
-    assert opened.fingerprint == samples.fingerprint and opened.units == "mV"
-    np.testing.assert_array_equal(opened.signals, samples.signals)
-
-
-@pytest.mark.parametrize("write", [export_wfdb, export_npy])
-def test_nothing_is_overwritten_without_force(tmp_path, write):
+def test_nothing_is_overwritten_without_force(tmp_path):
     samples, other = pool(), pool(seed=6)
     place = tmp_path / "out"
     place.mkdir()
-    write(samples, place)  # empty: nothing is lost
+    export_wfdb(samples, place)  # empty: nothing is lost
     before = {path.name: path.read_bytes() for path in place.iterdir()}
     with pytest.raises(EcgreproError, match="already exists and is not empty: .*--force"):
-        write(other, place)
+        export_wfdb(other, place)
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
-    write(other, place, force=True)
+    export_wfdb(other, place, force=True)
     assert {path.name: path.read_bytes() for path in place.iterdir()} != before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize("write", [export_wfdb, export_npy])
-def test_force_never_deletes_foreign_files(tmp_path, write):
+def test_force_never_deletes_foreign_files(tmp_path):
     place = tmp_path / "out"
-    write(pool(), place)
+    export_wfdb(pool(), place)
     (place / "thesis.tex").write_text("years of work")
     with pytest.raises(EcgreproError, match="thesis.tex.*--force does not delete it"):
-        write(pool(), place, force=True)
+        export_wfdb(pool(), place, force=True)
     (place / "thesis.tex").unlink()
     (place / "AFIB_000999.hea").write_text("a record that is not in RECORDS")
     with pytest.raises(EcgreproError, match="AFIB_000999.hea"):
-        write(pool(), place, force=True)
+        export_wfdb(pool(), place, force=True)
 
 
 def test_only_folders_of_ours_are_free_to_replace(tmp_path):

@@ -37,7 +37,7 @@ def test_unknown_generator():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("chanels", 64, "unknown key 'chanels': choose from .*channels"),
+        ("chanels", 64, "chanels: unknown key; allowed: .*channels"),
         ("channels", -1, "channels: .*greater than 0.*-1"),
         ("steps", "many", "steps: .*valid integer.*'many'"),
         ("sampler", "dopri5", "sampler: .*'dpmpp_2m'"),

@@ -13,6 +13,7 @@ from ecgrepro.generators.layers import (
     Convolve,
     Modulate,
     rotate,
+    rotation,
     sinusoids,
 )
 
@@ -75,9 +76,11 @@ def test_condition_tells_levels_and_classes_apart():
     assert torch.cdist(classes, classes).fill_diagonal_(1).min() > 1e-2
 
 
-def test_rotated_products_depend_on_the_distance_only():
+@pytest.mark.parametrize("fused", [True, False])
+def test_rotated_products_depend_on_the_distance_only(fused):
     q, k = (torch.randn(1, 1, 8).expand(1, 50, 8) for _ in range(2))
-    turned_q, turned_k = rotate(q)[0], rotate(k)[0]
+    turn = rotation(50, torch.logspace(0, -2.5, 4))
+    turned_q, turned_k = (rotate(x, turn, fused=fused)[0] for x in (q, k))
     scores = turned_q @ turned_k.T
     for distance in range(-49, 50):
         diagonal = scores.diagonal(distance)
@@ -110,4 +113,12 @@ def test_attention_begins_as_the_identity_and_a_record_is_independent_of_its_bat
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rotation_keeps_the_type(dtype):
-    assert rotate(torch.randn(2, 5, 4, dtype=dtype)).dtype == dtype
+    turn = rotation(5, torch.ones(2))
+    for fused in (True, False):
+        assert rotate(torch.randn(2, 5, 4, dtype=dtype), turn, fused=fused).dtype == dtype
+
+
+def test_both_forms_of_the_rotation_agree_but_for_rounding():
+    x, turn = torch.randn(3, 20, 8), rotation(20, torch.logspace(0, -2.5, 4))
+    fused, plain = (rotate(x, turn, fused=fused) for fused in (True, False))
+    assert torch.allclose(fused, plain, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ecgrepro.classifier.classifier import Classifier
-from ecgrepro.cohort.rpeaks import heart_rates
+from ecgrepro.cohort.rpeaks import rates_and_variability
 from ecgrepro.datasets import load_cohort
 from ecgrepro.generators import make_generator
 
@@ -36,7 +36,7 @@ def test_the_unet_learns_the_rhythms_of_real_records_briefly(recordings):
     assert (judge.predict(pool) == wanted).mean() > 0.75
 
     def rates(cohort):
-        found = heart_rates(cohort.signals, cohort.fs)
+        found = rates_and_variability(cohort.signals, cohort.fs)[0]
         groups = cohort.table["rhythm"].to_numpy()
         return {code: np.nanmedian(found[groups == code]) for code in ("SB", "SR", "GSVT")}
 

@@ -11,19 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.leads import INDEPENDENT, TWELVE, twelve_leads
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import make_generator
 from ecgrepro.generators.representation import (
     CLAMP,
     CLAMP_MV,
-    INDEPENDENT,
     check_cohort,
     shape_of,
     to_channels,
     to_leads,
-    twelve_leads,
 )
-from ecgrepro.simulation.records import TWELVE
 
 
 def assert_exact(signals: np.ndarray) -> None:

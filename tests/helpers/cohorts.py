@@ -6,11 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.leads import INDEPENDENT, twelve_leads
 from ecgrepro.cohort.rhythms import RHYTHMS
-from ecgrepro.generators.representation import (
-    INDEPENDENT,
-    twelve_leads,
-)
 
 
 def a_cohort(n=12, samples=50, seed=0, **more) -> Cohort:

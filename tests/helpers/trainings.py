@@ -82,6 +82,7 @@ sys.path[:0] = json_path
 import torch
 torch.set_num_threads(1)
 from helpers.trainings import *
+from ecgrepro.training.settings import TrainingSettings
 """
 
 

@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.leads import TWELVE
 from ecgrepro.cohort.rhythms import RHYTHMS
 from ecgrepro.errors import EcgreproError
 from ecgrepro.simulation.beats import make_beats
 from ecgrepro.simulation.noise import ELECTRODES
-from ecgrepro.simulation.records import DOWER, HOSPITALS, TWELVE, simulate_record, simulate_records
+from ecgrepro.simulation.records import DOWER, HOSPITALS, simulate_record, simulate_records
 
 LEAD = {name: i for i, name in enumerate(LEADS)}
 rhythm_codes = st.sampled_from(list(RHYTHMS))

@@ -23,9 +23,9 @@ from helpers.trainings import (
 )
 
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.settings import TrainingSettings
 from ecgrepro.training.checkpoint import CHECKPOINT
 from ecgrepro.training.distributed import count_processes
+from ecgrepro.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.slow  # each start of a process imports torch
 

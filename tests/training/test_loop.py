@@ -30,7 +30,6 @@ from torch import nn
 
 import ecgrepro.training.loop
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.settings import TrainingSettings
 from ecgrepro.training import parts as training_parts
 from ecgrepro.training.checkpoint import CHECKPOINT
 from ecgrepro.training.parts import (
@@ -43,6 +42,7 @@ from ecgrepro.training.parts import (
     progress,
     step_generator,
 )
+from ecgrepro.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -158,7 +158,7 @@ def test_interrupted_and_resumed_ends_in_the_same_weights(tmp_path, number):
     assert same(whole, resumed)
     assert losses(history) == losses(again)
     assert again[0]["seconds"] > 0
-    assert not list(tmp_path.glob("*.partial-*"))
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_a_signal_saves_at_once_what_the_interval_would_not(tmp_path):

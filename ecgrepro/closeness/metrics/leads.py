@@ -3,15 +3,8 @@
 import numpy as np
 
 from ecgrepro.closeness.metrics.spectrum import BATCH, checked_signals
+from ecgrepro.cohort.leads import IDENTITIES
 from ecgrepro.errors import EcgreproError
-
-# Einthoven's and Goldberger's identities: a sum of leads with these weights is zero.
-IDENTITIES = {
-    "I + III = II": {"I": 1, "III": 1, "II": -1},
-    "aVR = -(I + II) / 2": {"aVR": 1, "I": 0.5, "II": 0.5},
-    "aVL = I - II / 2": {"aVL": 1, "I": -1, "II": 0.5},
-    "aVF = II - I / 2": {"aVF": 1, "II": -1, "I": 0.5},
-}
 
 
 def lead_residuals(signals: np.ndarray, leads: tuple[str, ...], units: str) -> dict[str, float]:

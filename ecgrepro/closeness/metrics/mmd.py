@@ -34,41 +34,6 @@ def mmd(x: np.ndarray, y: np.ndarray, bandwidth: float | None = None) -> float:
     return float(sum(within) - 2 * _kernel_sum(x, y, bandwidth) / (len(x) * len(y)))
 
 
-def mmd_p_value(
-    x: np.ndarray,
-    y: np.ndarray,
-    permutations: int = 500,
-    *,
-    bandwidth: float | None = None,
-    seed: int = 0,
-) -> float:
-    """Probability of an `mmd` as large as this one if both sets were of one distribution.
-
-    From random exchanges of records between the sets. All distances are in memory: some thousands
-    of records at most. The smallest value is ``1 / (permutations + 1)``.
-    """
-    x, y = checked_pair(x, y, ("first", "second"))
-    if permutations < 1:
-        raise EcgreproError(f"permutations must be at least 1, not {permutations}")
-    bandwidth = _checked_bandwidth(x, y, bandwidth)
-    pooled = np.concatenate([x, y])
-    kernel = kernel_of(distances(pooled, pooled), bandwidth)
-    np.fill_diagonal(kernel, 0)
-    n, m = len(x), len(y)
-    rng = np.random.default_rng(seed)
-    first = np.zeros((n + m, permutations + 1))
-    first[:n, 0] = 1
-    for column in range(1, permutations + 1):
-        first[rng.permutation(n + m)[:n], column] = 1
-    rows = kernel @ first
-    inside = (first * rows).sum(0)
-    across = rows.sum(0) - inside
-    others = kernel.sum() - inside - 2 * across
-    values = inside / (n * (n - 1)) + others / (m * (m - 1)) - 2 * across / (n * m)
-    # What differs in the last digits alone is as large.
-    return float((values >= values[0] - 1e-12).mean())
-
-
 def median_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Median distance between records of ``x`` and ``y``: the usual bandwidth of `mmd`.
 

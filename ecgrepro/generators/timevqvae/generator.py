@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.leads import INDEPENDENT
 from ecgrepro.generators.base import Generator, record_seeds
-from ecgrepro.generators.representation import INDEPENDENT
 from ecgrepro.generators.settings import TimeVQVAESettings
 from ecgrepro.generators.timevqvae.prior import Prior, PriorLoss, guided_logits, pack, unmask
 from ecgrepro.generators.timevqvae.tokenizer import BANDS, Tokenizer, TokenizerLoss

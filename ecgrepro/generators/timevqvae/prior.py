@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ecgrepro.generators.layers import attend, rotation
 from ecgrepro.generators.timevqvae.tokenizer import BANDS
 
 Logits = Callable[[Tensor, int], Tensor]
@@ -35,10 +36,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rotation: Tensor) -> Tensor:
         """x (B, T, C), rotation (2, T, head width) -> (B, T, C)."""
-        qkv = self.project(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = _rotate(qkv[:2], rotation)
-        y = F.scaled_dot_product_attention(q, k, qkv[2])  # (B, heads, T, C / heads)
-        return self.out(y.transpose(1, 2).flatten(2))
+        return self.out(attend(self.project(x), self.heads, rotation, fused=False))
 
 
 class Block(nn.Module):
@@ -99,7 +97,9 @@ class Prior(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleList(nn.Linear(width, width) for _ in tables)
         self.biases = nn.ParameterList(torch.zeros(len(table)) for table in tables)
-        self.register_buffer("rotation", _rotation(positions + 1, width // heads), persistent=False)
+        self.register_buffer(
+            "rotation", rotation(positions + 1, _rates(width // heads)), persistent=False
+        )
 
     def forward(
         self, codes: Tensor, levels: Tensor, labels: Tensor, coarse: Tensor | None = None
@@ -288,14 +288,6 @@ def _stretched(context: Tensor, positions: int) -> Tensor:
     return context[:, index]
 
 
-def _rotation(positions: int, width: int) -> Tensor:
-    """Cosines and sines of the rotary embedding, (2, positions, width)."""
-    rates = math.pi / torch.logspace(0, 9, width // 2, base=2.0)
-    angles = torch.arange(positions)[:, None] * rates.repeat(2)
-    return torch.stack([angles.cos(), angles.sin()])
-
-
-def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate pairs of channels of (..., T, C) by the angles of their position."""
-    a, b = x.chunk(2, dim=-1)
-    return x * rotation[0] + torch.cat([-b, a], dim=-1) * rotation[1]
+def _rates(width: int) -> Tensor:
+    """Angles from one position to the next, (width / 2,): half a turn down to a 1024th of one."""
+    return math.pi / torch.logspace(0, 9, width // 2, base=2.0)

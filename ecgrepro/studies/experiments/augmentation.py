@@ -7,20 +7,9 @@ import pandas as pd
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SIMULATOR, Arm
-from ecgrepro.studies.profiles import LEARNED, Augmentation
+from ecgrepro.studies.profiles import LEARNED
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result
-
-
-def augmentation_arms(settings: Augmentation, generators: Sequence[str]) -> list[Arm]:
-    """Real records only, the controls, then each generator at each ratio and balanced."""
-    arms = [Arm(REAL)]
-    arms += [Arm(f"real, {name}", control=name) for name in settings.controls]
-    for name in generators:
-        arms += [Arm(f"real + {name} x{ratio:g}", name, ratio) for ratio in settings.ratios]
-        if settings.balanced:
-            arms.append(Arm(f"real + {name}, balanced", name, balanced=True))
-    return arms
 
 
 def training_table(

@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 from ecgrepro.closeness.metrics.heart import LEAD, MEASURES
 from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.rpeaks import TOLERANCE, matching, r_peaks
-from ecgrepro.studies.experiments.quality import median_bounds, wilson
+from ecgrepro.studies.statistics.proportions import median_bounds, wilson
 from ecgrepro.support.results import Result
 
 # Heart rates in beats a minute that a label promises.

@@ -17,17 +17,13 @@ import numpy as np
 from ecgrepro.closeness.metrics.privacy import share_below
 from ecgrepro.closeness.metrics.use import discriminator_scores
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, Arm, Task, other_hospital
+from ecgrepro.studies.arms import ACROSS, BOTH, CROSSING, HOSPITALS, MERGED, WITHIN
 from ecgrepro.studies.scoring import arm_results, corrected, patients_of
 from ecgrepro.support.results import Result
 
 if TYPE_CHECKING:
     from ecgrepro.classifier.classifier import Classifier
 
-WITHIN = "trained at home"
-ACROSS = "trained in the other hospital"
-BOTH = "trained in both"
-CROSSING = "crossing"  # scope of what is scored across hospitals
 FEWEST = 10  # records of a hospital and rhythm
 
 
@@ -72,18 +68,6 @@ def _auc_standard_error(first: np.ndarray, second: np.ndarray) -> float:
     below = [np.mean(first > x) + np.mean(first == x) / 2 for x in second]
     parts = ((above, first), (below, second))
     return float(np.sqrt(sum(np.var(v, ddof=1) / len(x) for v, x in parts)))
-
-
-def away_arm(home: str) -> Arm:
-    """Trained and selected on the other hospital's real records alone."""
-    return Arm(ACROSS, trained_in=other_hospital(home))
-
-
-def crossing_tasks(seeds: list[int]) -> list[Task]:
-    """Training runs of `crossing_results`."""
-    wanted = [(MERGED, Arm(REAL))]
-    wanted += [(home, arm) for home in HOSPITALS for arm in (Arm(REAL), away_arm(home))]
-    return [Task(name, arm, seed) for name, arm in wanted for seed in seeds]
 
 
 def crossing_results(

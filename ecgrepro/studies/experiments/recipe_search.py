@@ -14,11 +14,9 @@ import numpy as np
 from ecgrepro.classifier.scores import scores
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.arms import Arm
+from ecgrepro.studies.experiments.recipes import CONFIRMED, TRIED
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result
-
-TRIED = "validation"  # scope of the results that recipes are chosen by
-CONFIRMED = "test"  # scope of the results that claims rest on
 
 
 def validation_results(

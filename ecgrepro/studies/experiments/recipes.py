@@ -19,6 +19,8 @@ from ecgrepro.studies.arms import (
 )
 from ecgrepro.studies.profiles import Profile
 
+TRIED = "validation"  # scope of the results that recipes are chosen by
+CONFIRMED = "test"  # scope of the results that claims rest on
 SAME_RECIPE = "(the same recipe)"  # ends the name of a recipe with the simulator's records
 ALL_REAL = f"{REAL}, all records"  # what training without real records is compared with
 

@@ -4,38 +4,14 @@ A classifier from scratch has as many updates as pre-training and fine-tuning ha
 never comes from more training.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping
 
 import numpy as np
 
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.arms import HOSPITALS, SCRATCH, Arm, Task, other_hospital
+from ecgrepro.studies.arms import SCRATCH, SCRATCH_ALL
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result
-
-ALL_REAL = "from scratch on all real records"
-
-
-def pretrained_arm(source: str) -> str:
-    """Name of the arm that is pre-trained on a generator's records, or on another hospital's."""
-    real = " (real records)" if source in HOSPITALS else ""
-    return f"pre-trained on {source}{real}"
-
-
-def transfer_arms(generators: Sequence[str], dataset: str) -> list[Arm]:
-    """From scratch, pre-trained on each generator, and on the other hospital's real records."""
-    sources = (*generators, other_hospital(dataset))
-    return [Arm(SCRATCH), *[Arm(pretrained_arm(name), start=name) for name in sources]]
-
-
-def transfer_tasks(
-    generators: Sequence[str], dataset: str, fractions: Sequence[float], seeds: Sequence[int]
-) -> list[Task]:
-    """Every arm at every fraction with every seed, and training on all real records."""
-    pairs = product(transfer_arms(generators, dataset), fractions)
-    wanted = [(Arm(SCRATCH), 1.0), *[(a, f) for a, f in pairs if f or a.start]]
-    return [Task(dataset, a, seed, f) for a, f in wanted for seed in seeds]
 
 
 def transfer_results(
@@ -66,5 +42,5 @@ def transfer_results(
         rows += arm_results(test, dict(by_arm), SCRATCH, resamples=resamples, **keys)
         if fraction < 1:
             tuned = {name: stack for name, stack in by_arm.items() if name != SCRATCH}
-            rows += differences(test, {ALL_REAL: all_real, **tuned}, ALL_REAL, settings, keys)
+            rows += differences(test, {SCRATCH_ALL: all_real, **tuned}, SCRATCH_ALL, settings, keys)
     return corrected(rows)

@@ -76,7 +76,7 @@ DIFFUSION_ONLY = ("evaluations_saved", "frechet_to_ancestral")
 
 
 def measured(results: pd.DataFrame, dataset: str, generators: Sequence[str]) -> pd.DataFrame:
-    """The results of the generators' pages of a data set, with the generators' titles.
+    """The results of the generators' pages of a data set.
 
     Raises
     ------
@@ -90,7 +90,14 @@ def measured(results: pd.DataFrame, dataset: str, generators: Sequence[str]) -> 
             f"no results of {', '.join(missing)} on {dataset}: run the pages of the generators "
             f"first (ecgrepro run --page 02_generators/{dataset}-{missing[0]})"
         )
-    return found.assign(title=found["generator"].map(GENERATORS))
+    return found
+
+
+def overall(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the bars and their tables are read from: no rhythm, no trial."""
+    metrics = {bar.metric for bar in BARS}
+    chosen = (results["rhythm"] == "") & (results["arm"] == "") & results["metric"].isin(metrics)
+    return results[chosen]
 
 
 def one(results: pd.DataFrame, generator: str, metric: str, scope: str = "") -> pd.Series | None:
@@ -170,29 +177,37 @@ def bars_table(results: pd.DataFrame) -> pd.DataFrame:
 
 def origin(name: str) -> str:
     """A sentence that says whether a generator is one of the paper's."""
-    if name in PAPERS_GENERATORS:
-        return f"{GENERATORS[name]} is one of the paper's {len(PAPERS_GENERATORS)} generators."
-    return f"{GENERATORS[name]}: a generator beyond the paper."
+    if _is_papers(name):
+        return f"{_title(name)} is one of the paper's {len(PAPERS_GENERATORS)} generators."
+    return f"{_title(name)}: a generator beyond the paper."
 
 
-def origins(names: list[str]) -> str:
+def origins(names: Sequence[str]) -> str:
     """Which of the generators of a page are the paper's, and which are not."""
-    papers = [GENERATORS[n] for n in names if n in PAPERS_GENERATORS]
-    others = [GENERATORS[n] for n in names if n not in PAPERS_GENERATORS]
+    papers = [_title(n) for n in names if _is_papers(n)]
+    others = [_title(n) for n in names if not _is_papers(n)]
     said = f"Generators of the paper on this page: {', '.join(papers) or 'none'}."
     return f"{said} Beyond the paper: {'; '.join(others)}." if others else said
 
 
+def short(name: str) -> str:
+    """A generator's title without what stands in brackets, marked if it is not the paper's."""
+    title = _title(name).split(" (")[0]
+    return title if _is_papers(name) else f"{title} {BEYOND}"
+
+
 def _titles(results: pd.DataFrame) -> dict[str, str]:
-    """Generators of the results in the order of `GENERATORS`, with short titles."""
+    """Generators of the results in the order of the pages, with short titles."""
     present = set(results["generator"])
     return {name: short(name) for name in GENERATORS if name in present}
 
 
-def short(name: str) -> str:
-    """A generator's title without what stands in brackets, marked if it is not the paper's."""
-    title = GENERATORS[name].split(" (")[0]
-    return title if name in PAPERS_GENERATORS else f"{title} {BEYOND}"
+def _title(name: str) -> str:
+    return GENERATORS[name]
+
+
+def _is_papers(name: str) -> bool:
+    return name in PAPERS_GENERATORS
 
 
 def _rank(row: pd.Series | None, bar: Bar) -> float:

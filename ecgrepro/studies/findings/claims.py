@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL
-from ecgrepro.studies.experiments.transfer import ALL_REAL, pretrained_arm
+from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SCRATCH_ALL
+from ecgrepro.studies.experiments.designs import pretrained_arm
 from ecgrepro.studies.findings.wording import SIGNIFICANT, WORDS, number
 from ecgrepro.studies.profiles import PAPERS_GENERATORS
 
@@ -144,7 +144,7 @@ def _far_from_real(results: pd.DataFrame) -> tuple[str, str]:
     rows = results[
         (results["section"] == "05_transfer")
         & (results["metric"] == "macro_f1")
-        & (results["comparison"] == ALL_REAL)
+        & (results["comparison"] == SCRATCH_ALL)
         & results["arm"].isin([pretrained_arm(name) for name in PAPERS_GENERATORS])
         & (results["fraction"] > 0)
     ]
@@ -157,7 +157,7 @@ def _far_from_real(results: pd.DataFrame) -> tuple[str, str]:
         else:
             verdicts.append(NOT_SUPPORTED if first["low"] > -CLOSE else INCONCLUSIVE)
         each = [f"{row['fraction']:.0%}: {row['arm']}, {_shown(row)}" for _, row in best.iterrows()]
-        said.append(f"{dataset}, the best arm of each share minus {ALL_REAL}: {', '.join(each)}")
+        said.append(f"{dataset}, the best arm of each share minus {SCRATCH_ALL}: {', '.join(each)}")
     if not verdicts:
         return "no transfer results", INCONCLUSIVE
     return "; ".join(said), _of_each(verdicts)

@@ -1,7 +1,6 @@
 """What explains a gain on the data of both hospitals merged."""
 
-from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL
-from ecgrepro.studies.experiments.merged import ACROSS, BOTH, CROSSING
+from ecgrepro.studies.arms import ACROSS, BOTH, CROSSING, HOSPITALS, MERGED, REAL
 from ecgrepro.studies.findings.wording import mark, number
 from ecgrepro.studies.profiles import LEARNED
 from ecgrepro.support.results import Result

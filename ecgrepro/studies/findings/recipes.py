@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from ecgrepro.studies.arms import REAL
-from ecgrepro.studies.experiments.recipe_search import CONFIRMED
-from ecgrepro.studies.experiments.recipes import ALL_REAL, SAME_RECIPE
+from ecgrepro.studies.experiments.recipes import ALL_REAL, CONFIRMED, SAME_RECIPE
 from ecgrepro.studies.findings.claims import CLOSE
+from ecgrepro.studies.findings.curves import curve
 from ecgrepro.studies.findings.wording import SIGNIFICANT, number
-from ecgrepro.studies.scoring import curve
 from ecgrepro.support.results import Result
 
-HELPS, HARMS, OPEN = "helps", "does not help", "not shown"
+HELPS, HARMS, OPEN = "helps", "does not help", "is not established"
 
 
 def verdict(results: Sequence[Result]) -> str:
@@ -26,16 +25,16 @@ def verdict(results: Sequence[Result]) -> str:
 
 
 def verdict_lines(results: Sequence[Result]) -> list[dict[str, str]]:
-    """One line for each share: its recipe, the difference that it falls short by, the verdict."""
+    """One line for each fraction: its recipe, the least certain difference, the verdict."""
     lines = []
     for fraction in sorted({row.fraction for row in results}):
         own = [row for row in results if row.fraction == fraction]
         least = min(_gains(own), key=lambda row: row.low)
         lines.append(
             {
-                "share": f"{fraction:.0%}",
+                "fraction": f"{fraction:.0%}",
                 "chosen recipe": least.arm,
-                "least sure difference": number(least.value, least.low, least.high),
+                "least certain difference": number(least.value, least.low, least.high),
                 "to": least.comparison,
                 "verdict": "; ".join([verdict(own), *_remarks(_gains(own))]),
             }

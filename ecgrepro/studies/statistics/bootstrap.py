@@ -152,22 +152,6 @@ def compare_arms(
     return {n: (e, float(p)) for (n, e), p in zip(estimates.items(), adjusted, strict=True)}
 
 
-def seed_interval(values: Sequence[float], level: float = 0.95) -> Estimate:
-    """Mean over seeds with Student's t-interval; without an interval for one seed.
-
-    For values that come without per-record probabilities. It says how far another set of seeds
-    might lead on the *same* test records, and nothing of other patients.
-    """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise EcgreproError(f"expected one finite value per seed, got {values.tolist()}")
-    mean, n = float(values.mean()), len(values)
-    if n == 1:
-        return Estimate(mean, None, None, seeds=1)
-    reach = stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return Estimate(mean, float(mean - reach), float(mean + reach), seeds=n)
-
-
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's (1979) step-down adjusted p-values, in the order given.
 

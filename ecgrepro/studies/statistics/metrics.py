@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import sparse
 
+from ecgrepro.classifier.scores import f1_of_counts, mean_over_classes
+
 BINS = 15  # of confidence, for the calibration error
 
 # A metric: (targets (n,), probabilities (n, classes), weights (resamples, n)) -> (resamples,).
@@ -23,12 +25,12 @@ def balanced_accuracy(
 ) -> np.ndarray:
     """Mean recall of the classes that have records."""
     table = _confusion(targets, probabilities, weights)
-    return _mean_defined(_ratio(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2)))
+    return mean_over_classes(_ratio(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2)))
 
 
 def macro_f1(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean F1 of the classes that have records."""
-    return _mean_defined(class_f1(targets, probabilities, weights))
+    return mean_over_classes(class_f1(targets, probabilities, weights))
 
 
 def class_f1(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -36,7 +38,7 @@ def class_f1(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray
     table = _confusion(targets, probabilities, weights)
     true, predicted = table.sum(axis=2), table.sum(axis=1)
     hits = np.diagonal(table, axis1=1, axis2=2)
-    return np.where(true > 0, 2 * hits / np.maximum(true + predicted, 1), np.nan)
+    return f1_of_counts(hits, true, predicted)
 
 
 def macro_auroc(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -45,7 +47,7 @@ def macro_auroc(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndar
     for positives, negatives in _curves(targets, probabilities, weights):
         area = ((positives[:, 1:] + positives[:, :-1]) * np.diff(negatives)).sum(axis=1) / 2
         areas.append(_ratio(area, positives[:, -1] * negatives[:, -1]))
-    return _mean_defined(np.stack(areas, axis=1))
+    return mean_over_classes(np.stack(areas, axis=1))
 
 
 def macro_auprc(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -55,7 +57,7 @@ def macro_auprc(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndar
         precision = positives[:, 1:] / np.maximum(positives[:, 1:] + negatives[:, 1:], 1)
         area = (np.diff(positives) * precision).sum(axis=1)
         areas.append(_ratio(area, positives[:, -1]))
-    return _mean_defined(np.stack(areas, axis=1))
+    return mean_over_classes(np.stack(areas, axis=1))
 
 
 def calibration_error(
@@ -110,9 +112,3 @@ def _curves(
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
-
-
-def _mean_defined(per_class: np.ndarray) -> np.ndarray:
-    """Mean over the classes that are defined; NaN where none is."""
-    defined = np.isfinite(per_class)
-    return _ratio(np.where(defined, per_class, 0).sum(axis=1), defined.sum(axis=1))

@@ -17,6 +17,7 @@ from ecgrepro.support.results import Result
 if TYPE_CHECKING:
     from ecgrepro.workflow.run import Run
 
+AGE_BINS = tuple(range(0, 111, 10))  # edges of the histograms of age, in years
 MODULES = {  # section: module of its compute half
     "01_data": "data",
     "02_generators": "generators",

@@ -2,11 +2,11 @@
 
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, Arm, Task
 from ecgrepro.studies.experiments.augmentation import (
-    augmentation_arms,
     augmentation_results,
     training_table,
 )
-from ecgrepro.studies.experiments.merged import away_arm, crossing_results, source_shift
+from ecgrepro.studies.experiments.designs import augmentation_arms, away_arm
+from ecgrepro.studies.experiments.merged import crossing_results, source_shift
 from ecgrepro.support.results import Result
 from ecgrepro.workflow.products import (
     arm_probabilities,

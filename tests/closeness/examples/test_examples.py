@@ -183,9 +183,9 @@ def test_examples_are_the_same_each_time():
 
 
 def test_records_of_one_pace_are_of_one_pace():
-    from ecgrepro.cohort.rpeaks import heart_rates
+    from ecgrepro.cohort.rpeaks import rates_and_variability
 
-    rates = heart_rates(showcases.paced_records("AFIB", 4), kept.FS)
+    rates = rates_and_variability(showcases.paced_records("AFIB", 4), kept.FS)[0]
     low, high = (60 / rr for rr in reversed(showcases.PACE))
     assert ((rates > low - 5) & (rates < high + 5)).all()
 

@@ -8,7 +8,6 @@ from scipy.signal import welch
 from scipy.stats import wasserstein_distance
 
 from ecgrepro.closeness.metrics.leads import (
-    IDENTITIES,
     lead_correlation_distance,
     lead_residuals,
     mean_correlation,
@@ -21,8 +20,8 @@ from ecgrepro.closeness.metrics.spectrum import (
     spectrum_distance,
 )
 from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.leads import IDENTITIES, twelve_leads
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.representation import twelve_leads
 
 FS = 100.0
 

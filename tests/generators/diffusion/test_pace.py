@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.preprocess import standardize
-from ecgrepro.cohort.rpeaks import heart_rates
+from ecgrepro.cohort.rpeaks import rates_and_variability
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.diffusion.pace import PaceCondition, draw_pace, measure_pace
@@ -111,6 +111,6 @@ def test_samples_have_the_pace_they_were_asked_for():
     generator = make_generator("unet", settings, device="cpu").fit(data)
     asked = generator.asked_rates({"SR": 20}, seed=3)
     pool = generator.sample({"SR": 20}, seed=3)
-    found = heart_rates(pool.signals, pool.fs)
+    found = rates_and_variability(pool.signals, pool.fs)[0]
     assert np.median(np.abs(found - asked)) < 8  # 15 by chance
     assert np.corrcoef(found, asked)[0, 1] > 0.9

@@ -315,11 +315,11 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"codes": 64}, "unknown key 'codes': choose from tokenizer, prior, sampling_steps"),
-        ({"prior": {"stepz": 3}}, "unknown key 'prior.stepz'"),
-        ({"tokenizer": {"high_stride": 3}}, "tokenizer.high_stride: .* not 3"),
-        ({"tokenizer": {"codes": 1}}, "tokenizer.codes: .*greater than 1.* not 1"),
-        ({"guidance": -1}, "guidance: .* not -1"),
+        ({"codes": 64}, "codes: unknown key; allowed: tokenizer, prior, sampling_steps"),
+        ({"prior": {"stepz": 3}}, "prior.stepz: unknown key"),
+        ({"tokenizer": {"high_stride": 3}}, "tokenizer.high_stride: .*given: 3"),
+        ({"tokenizer": {"codes": 1}}, "tokenizer.codes: .*greater than 1.*given: 1"),
+        ({"guidance": -1}, "guidance: .*given: -1"),
         ({"prior": {"low_width": 100, "heads": 8}}, "low_width .*multiple of .*heads"),
     ],
 )

@@ -18,7 +18,6 @@ from ecgrepro.studies.statistics.bootstrap import (
     compare_arms,
     difference_interval,
     holm,
-    seed_interval,
 )
 from ecgrepro.studies.statistics.metrics import METRICS, accuracy, class_f1
 
@@ -133,18 +132,6 @@ def test_holm_lies_between_no_correction_and_bonferroni(p):
 def test_holm_wants_probabilities(bad):
     with pytest.raises(EcgreproError, match="between 0 and 1"):
         holm(bad)
-
-
-def test_seed_interval_is_students():
-    values = [0.81, 0.84, 0.80]
-    found = seed_interval(values)
-    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
-    alone = seed_interval([0.8])
-    assert (alone.value, alone.low, alone.high, alone.seeds) == (0.8, None, None, 1)
-    for bad in ([], [np.nan], [[0.1, 0.2]]):
-        with pytest.raises(EcgreproError, match="one finite value per seed"):
-            seed_interval(bad)
 
 
 def truth(gain, spread, mix=None):

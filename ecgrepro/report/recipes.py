@@ -1,0 +1,96 @@
+"""Tables and sentences of the search for recipes that help."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ecgrepro.studies.experiments.recipes import CONFIRMED, TRIED
+from ecgrepro.studies.findings.recipes import verdict_lines
+from ecgrepro.studies.findings.wording import WORDS, effect, marked_number, number
+from ecgrepro.support.results import Result
+
+
+def _percent(row: Result) -> str:
+    return f"{row.fraction:.0%}"
+
+
+def tried_table(rows: Sequence[Result], chosen: Mapping[str, str]) -> pd.DataFrame:
+    """Validation macro-F1 of every recipe by fraction; the chosen one of each in bold.
+
+    Parameters
+    ----------
+    chosen
+        The chosen recipe by fraction, as in ``10%``.
+    """
+    lines: dict[str, dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    for row in rows:
+        if row.scope == TRIED:
+            bold = "**" if chosen.get(_percent(row)) == row.arm else ""
+            column = f"{_percent(row)} of the real records"
+            columns[column] = None
+            lines.setdefault(row.arm, {})[column] = f"{bold}{row.value:.3f}{bold}"
+    table = [{"recipe": arm, **cells} for arm, cells in lines.items()]
+    return pd.DataFrame(table, columns=["recipe", *columns]).fillna("–")
+
+
+def validation_records(rows: Sequence[Result]) -> int:
+    """How many validation records the recipes were chosen by."""
+    return next(row.n for row in rows if row.scope == TRIED)
+
+
+def confirmed_table(rows: Sequence[Result]) -> pd.DataFrame:
+    """Test scores of the chosen recipe of each fraction and of its opponents."""
+    lines: dict[tuple, dict[str, str]] = {}
+    for row in rows:
+        if row.scope == CONFIRMED and not row.comparison and row.low is not None:
+            cell = number(row.value, row.low, row.high)
+            lines.setdefault((_percent(row), row.arm), {})[WORDS[row.metric]] = cell
+    return pd.DataFrame(
+        {"fraction": fraction, "arm": arm, **cells} for (fraction, arm), cells in lines.items()
+    )
+
+
+def _gains(rows: Sequence[Result]) -> list[Result]:
+    return [row for row in rows if row.metric == "macro_f1" and row.comparison]
+
+
+def gain_intervals(rows: Sequence[Result]) -> dict[str, tuple]:
+    """macro-F1 of the chosen recipe minus each opponent, for `figures.charts.intervals`."""
+    return {
+        f"{_percent(row)}: minus {row.comparison}": (row.value, row.low, row.high)
+        for row in _gains(rows)
+    }
+
+
+def gains_table(rows: Sequence[Result]) -> pd.DataFrame:
+    """macro-F1 of the chosen recipe minus each opponent, with effect size and p-value."""
+    return pd.DataFrame(
+        {
+            "fraction": _percent(row),
+            "chosen recipe": row.arm,
+            "minus": row.comparison,
+            "difference of macro-F1": marked_number(row),
+            "d": effect(row.effect),
+            "p": f"{row.p_value:.3f}",
+        }
+        for row in _gains(rows)
+    )
+
+
+def verdict_table(rows: Sequence[Result]) -> pd.DataFrame:
+    """One line for each fraction: recipe, least certain difference, verdict."""
+    return pd.DataFrame(verdict_lines(rows))
+
+
+def verdict_sentence(rows: Sequence[Result]) -> str:
+    """The verdict of each fraction in a sentence."""
+    lines = verdict_lines(rows)
+    each = [f"at {line['fraction']} {line['chosen recipe']} {line['verdict']}" for line in lines]
+    return f"Against every opponent: {'; '.join(each)}."
+
+
+def largest_p_value(rows: Sequence[Result], times: int) -> str:
+    """The largest p-value of a confirmation, multiplied by the fractions that were asked before."""
+    most = times * max(row.p_value for row in _gains(rows))
+    return f"Its largest p-value, times the {times} fractions of the reference run, is {most:.3f}."
