@@ -1,7 +1,7 @@
 """Closeness of a run's synthetic records, and the checks of its metrics: made once, found again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -214,7 +214,7 @@ def _kept_rows(
     name: str,
     dataset: str,
     made_from: dict[str, Any],
-    code: tuple[str, ...] | list[str],
+    code: Sequence[str],
     make: Callable[[], list[Result]],
 ) -> list[Result]:
     """Rows as an artifact."""
