@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,12 @@ def read_section(folder: Path, section: str, instance: str) -> SectionResults:
         )
     content = read_content(path)
     facts, arrays = _read_figures(folder / FIGURES / section / f"{instance}.npz")
-    rows = [Result(**row) for row in content["results"]]
+    try:
+        rows = [Result(**row) for row in content["results"]]
+    except TypeError as error:
+        raise EcgreproError(
+            f"{path} is not a results file ({error}): remove it and run again"
+        ) from error
     return SectionResults(section, instance, rows, facts, arrays, content["provenance"])
 
 
@@ -144,7 +150,7 @@ def _read_figures(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return json.loads(str(arrays.pop(_FACTS))), arrays
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise EcgreproError(f"{path} is damaged ({error}): remove it and run again") from error
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.processes import restore_signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -439,7 +440,10 @@ def start(server, root):
     code += "try: download('ptb-xl', sys.argv[1], base_url=sys.argv[2], jobs=2)\n"
     code += "except EcgreproError as error: sys.exit(str(error))\n"
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(root), server.url], cwd=PROJECT, stderr=subprocess.PIPE
+        [sys.executable, "-c", code, str(root), server.url],
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        preexec_fn=restore_signals,
     )
 
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from helpers.processes import restore_signals
 from torch import nn
 
 from ecgrepro.training.loop import train
@@ -88,7 +89,8 @@ from ecgrepro.training.settings import TrainingSettings
 
 def start(script, *args, **more):
     script = SCRIPT.replace("json_path", json.dumps(sys.path)) + script
-    return subprocess.Popen([sys.executable, "-c", script, *map(str, args)], **more)
+    command = [sys.executable, "-c", script, *map(str, args)]
+    return subprocess.Popen(command, preexec_fn=restore_signals, **more)
 
 
 def wait_for(path):
