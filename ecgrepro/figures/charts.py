@@ -7,6 +7,7 @@ Every function draws on axes that it is given, or on new ones, and returns the a
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,13 +30,14 @@ ROW_MM = 27.0  # height of a row of leads on the paper
 LABELS = {"mV": "25 mm/s, 10 mm/mV", "z": "25 mm/s, 2.5 mm per standard deviation (z-scored)"}
 COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 INCH = 25.4
+Drawn = TypeVar("Drawn")  # axes or a figure
 
 
-def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
+def styled(draw: Callable[..., Drawn]) -> Callable[..., Drawn]:
     """Draw in the book's style and leave the caller's settings as they were."""
 
     @wraps(draw)
-    def wrapper(*args, **kwargs) -> Axes:
+    def wrapper(*args, **kwargs) -> Drawn:
         with plt.style.context(STYLE):
             return draw(*args, **kwargs)
 
