@@ -16,9 +16,10 @@ help:  ## this list
 book: .venv/installed  ## run the study and build the book [PROFILE=quick DATA=simulated CORES=all]
 	@$(BIN)/ecgrepro run --profile $(PROFILE) --data $(DATA) --cores $(CORES)
 
-test: .venv/installed browser  ## ruff, pytest, nbval, the pipeline, the book in a real browser
+test: .venv/installed browser  ## ruff, import-linter, pytest, nbval, the pipeline, the book in a real browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 15
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
 

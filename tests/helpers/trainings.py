@@ -78,8 +78,9 @@ def losses(history):
 
 
 SCRIPT = """
-import sys
+import signal, sys, time
 sys.path[:0] = json_path
+import numpy as np
 import torch
 torch.set_num_threads(1)
 from helpers.trainings import *
