@@ -59,7 +59,7 @@ def opening(name: str, root: Path) -> float:
 
 
 def measure(name: str, root: Path, repeats: int) -> dict:
-    index = READERS[name].index(root, READERS[name].inputs(root))
+    index = READERS[name].index(root, READERS[name].scan(root))
     paths, cores = list(index.records["path"]), _cores()
     best = {"wfdb": float("inf"), "one": float("inf"), "all": float("inf")}
     for _ in range(repeats):

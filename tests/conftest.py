@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.recordings import link_ptbxl
 from helpers.runs import update_smoke_run
 
 from ecgrepro.datasets import FOLDERS
@@ -23,14 +24,23 @@ def one_thread():
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """Root of the real recordings; tests that need them are skipped where they are absent."""
-    named = os.environ.get("ECGREPRO_DATA")
-    roots = [Path(named)] if named else []
-    roots.append(PROJECT.parent / "shared" / "data")
-    for root in roots:
-        if all((root / name).is_dir() for name in FOLDERS.values()):
-            return root.resolve()
-    tried = " or ".join(map(str, roots))
-    pytest.skip(f"no real recordings under {tried}: set ECGREPRO_DATA to their root")
+    root = Path(os.environ.get("ECGREPRO_DATA") or PROJECT / "data").resolve()
+    missing = [name for name in FOLDERS.values() if not (root / name).is_dir()]
+    if missing:
+        pytest.skip(
+            f"no real recordings: {root} lacks {' and '.join(missing)}; get them with `make data`, "
+            "or set ECGREPRO_DATA to the folder that holds them"
+        )
+    return root
+
+
+@pytest.fixture(scope="session")
+def some_recordings(recordings, tmp_path_factory) -> Path:
+    """As `recordings`, with the first 200 records of each fold of PTB-XL: where minutes count."""
+    root = tmp_path_factory.mktemp("some-recordings")
+    link_ptbxl(recordings / FOLDERS["ptb-xl"], root / FOLDERS["ptb-xl"], per_fold=200)
+    (root / FOLDERS["chapman"]).symlink_to(recordings / FOLDERS["chapman"])
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
-"""Preprocessing: the one road from a recording to the array that models see.
+"""Preprocessing: from a recording to the array that the models see.
 
 Band-pass 0.5-40 Hz (Butterworth of order 4, forward and backward, so zero-phase) at the recording's
 own rate, polyphase resampling, the first ten seconds, and, for ``scale="z"``, zero mean and unit
 variance per lead.
-
-Records published in the unit ``NU`` (no unit) were band-passed and z-scored by whoever prepared
-them; they are resampled and z-scored, not filtered a second time.
 """
 
 import numbers
@@ -79,9 +76,7 @@ def _decimation_matrix(down: int, outputs: int = 50) -> np.ndarray:
     return matrix
 
 
-def preprocess(
-    ecg: np.ndarray, fs_in: float, *, fs: float = 100, scale: str = "z", filtered: bool = False
-) -> np.ndarray:
+def preprocess(ecg: np.ndarray, fs_in: float, *, fs: float = 100, scale: str = "z") -> np.ndarray:
     """Filter, resample, cut and scale one record.
 
     Parameters
@@ -91,21 +86,36 @@ def preprocess(
     fs_in, fs
         Sampling frequency of ``ecg`` and of the result, in Hz.
     scale
-        ``"z"`` or ``"mV"``.
-    filtered
-        The record has been band-passed before: do not do it again.
+        ``"z"``: zero mean and unit variance per lead; ``"mV"``: the unit of ``ecg``.
 
     Returns
     -------
-    Array of shape (leads, 10 * fs), float32.
+    numpy.ndarray
+        Shape (leads, 10 * fs), float32.
+
+    Raises
+    ------
+    EcgreproError
+        If ``fs`` or ``scale`` cannot be used, ``fs_in`` is too low for the band, or the record is
+        shorter than ten seconds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ecg = np.sin(2 * np.pi * 5 * np.arange(5000) / 500)  # ten seconds of 5 Hz at 500 Hz
+    >>> preprocess(np.tile(ecg, (12, 1)), 500).shape
+    (12, 1000)
     """
     check_settings(fs=fs, scale=scale)
     if fs_in <= 2 * BAND[1]:
         raise EcgreproError(
             f"a sampling frequency of {fs_in:g} Hz cannot hold the {BAND[1]:g} Hz band"
         )
-    if not filtered:
-        ecg = band_pass(ecg, fs_in)
+    return resample(band_pass(ecg, fs_in), fs_in, fs=fs, scale=scale)
+
+
+def resample(ecg: np.ndarray, fs_in: float, *, fs: float, scale: str) -> np.ndarray:
+    """`preprocess` without its band-pass, for records that have gone through it already."""
     if fs != fs_in:
         ratio = Fraction(fs / fs_in).limit_denominator(10_000)
         up, down = ratio.numerator, ratio.denominator

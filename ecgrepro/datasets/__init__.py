@@ -32,7 +32,11 @@ def load_cohort(
     jobs: int | None = None,
     **options,
 ) -> Cohort:
-    """Open a data set as a Cohort, building its cache on first use.
+    """Open a data set as a Cohort.
+
+    The first time, its records are read, preprocessed and written to the cache; after that it
+    opens at once, as long as no file and no setting has changed. Records that cannot be used are
+    left out and counted, by reason, in the cohort's ``report``.
 
     Parameters
     ----------
@@ -44,21 +48,35 @@ def load_cohort(
         ``$ECGREPRO_DATA/ecg-arrhythmia``. Simulated recordings are written there if it is empty;
         by default below the cache.
     labels
-        ``"rhythm7"`` or ``"rhythm4"``.
+        The label map: ``"rhythm7"``, or ``"rhythm4"`` with the rhythms in four groups.
     scale
         ``"z"``: zero mean and unit variance per lead and record; ``"mV"``: millivolts.
     fs
-        Sampling frequency of the cohort in Hz.
+        Sampling frequency of the cohort in Hz, above 80 and up to 1000.
     jobs
         Processes that build the cache; by default one per core.
     options
         ``rate`` (PTB-XL: 100 or 500, the published files to read), ``ningbo`` (Chapman: also the
         records of the second hospital), ``records`` and ``seed`` (simulated data sets).
 
+    Returns
+    -------
+    Cohort
+        ``signals`` of shape (records, 12, 10 * fs), float32, memory-mapped and read-only, in the
+        units of ``scale``; ``table`` with a row for each record.
+
     Raises
     ------
     EcgreproError
         If the name, a setting or the root is wrong, or no record is usable.
+
+    Examples
+    --------
+    >>> cohort = load_cohort("simulated-chapman", records=50)
+    >>> cohort.signals.shape[1:], cohort.fs
+    ((12, 1000), 100.0)
+    >>> load_cohort("ptb-xl", labels="rhythm4").counts()  # doctest: +SKIP
+    {'SR': 17452, 'SB': 628, 'GSVT': 833, 'AFIB': 1520}
     """
     if not isinstance(labels, str):
         raise EcgreproError(f"labels must be the name of a label map, not {labels!r}")
@@ -71,12 +89,12 @@ def load_cohort(
     name = str(name)
     reader, root, options, origin = _resolve(name, root, options)
     if reader is folder:
-        _check_exported(root, labels)
-    found = reader.inputs(root, **options)
+        _check_exported(root, labels, scale)
+    files = reader.scan(root, **options)
     cohort = cached_cohort(
         str(root) if reader is folder else name,
-        origin + found[0],
-        lambda: reader.index(root, found, origin=origin, **options),
+        origin + files.fingerprint,
+        lambda: reader.index(root, files, origin=origin, **options),
         reader=reader.__name__,
         fs=float(fs),  # 100 and 100.0 are one setting, so one cache
         scale=scale,
@@ -85,20 +103,42 @@ def load_cohort(
     return cohort.relabel(labels)
 
 
-def _check_exported(root: Path, labels: str) -> None:
-    """Raise if the records of an export have merged classes, which ``labels`` would tell apart."""
-    exported = folder.exported_labels(root)
-    if exported not in ("", "rhythm7", labels):
+def _check_exported(root: Path, labels: str, scale: str) -> None:
+    """Raise if exported records cannot have these labels or this scale."""
+    exported = folder.read_export(root)
+    if exported["labels"] not in ("rhythm7", labels):
         raise EcgreproError(
-            f"the records in {root} were sampled with the label map {exported}, whose classes hold "
-            f"several rhythms: load them with labels={exported!r}, not {labels!r}"
+            f"the records in {root} were sampled with the label map {exported['labels']}, whose "
+            f"classes hold several rhythms: load them with labels={exported['labels']!r}, not "
+            f"{labels!r}"
+        )
+    if exported["units"] == "z" and scale == "mV":
+        raise EcgreproError(
+            f"the records in {root} have no physical unit, for they were exported as z-scores: "
+            "load them with scale='z', not 'mV'"
         )
 
 
 def recordings_fingerprint(name: str, root: str | Path | None = None, **options) -> str:
-    """Fingerprint of a hospital's index and record files; raises as `load_cohort` does."""
+    """Fingerprint of a data set's tables and record files, none of which is opened.
+
+    Parameters
+    ----------
+    name, root, options
+        As in `load_cohort`.
+
+    Returns
+    -------
+    str
+        The origin and 64 hexadecimal digits, which change with the size or time of any file.
+
+    Raises
+    ------
+    EcgreproError
+        If the name, an option or the root is wrong.
+    """
     reader, root, options, origin = _resolve(name, root, options)
-    return origin + reader.inputs(root, **options)[0]
+    return origin + reader.scan(root, **options).fingerprint
 
 
 def _resolve(name: str, root, options: dict):
@@ -108,7 +148,7 @@ def _resolve(name: str, root, options: dict):
     hospital = name.removeprefix(SIMULATED)
     if hospital not in READERS:
         own = _own_folder(name, root, options)
-        return folder, own, {}, folder.origin(own)
+        return folder, own, {}, folder.read_export(own)["origin"]
     allowed = OPTIONS[hospital] + (("records", "seed") if name != hospital else ())
     unknown = sorted(set(options) - set(allowed))
     if unknown:

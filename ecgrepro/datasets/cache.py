@@ -18,9 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,8 +29,8 @@ import platformdirs
 from tqdm import tqdm
 
 from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_digest
-from ecgrepro.cohort.preprocess import SECONDS, preprocess
-from ecgrepro.datasets.wfdb_read import MALFORMED, NO_UNIT, RecordError, read_header, read_record
+from ecgrepro.cohort.preprocess import SECONDS, preprocess, resample
+from ecgrepro.datasets.wfdb_read import MALFORMED, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.code import code_fingerprint
 from ecgrepro.support.files import partial_of, whole_file
@@ -39,9 +40,16 @@ CHUNK = 32  # records per finished piece of work
 SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}  # by lower-case text
 
 
+class RecordFiles(NamedTuple):
+    """The files of a data set: a fingerprint of all that its cohort depends on, and a listing."""
+
+    fingerprint: str
+    listing: dict[str, tuple[int, int]]  # see `file_listing`
+
+
 @dataclass
 class Index:
-    """What a data set's own tables say is there, before any signal is read.
+    """The records of a data set as its own tables list them, before any signal is read.
 
     Attributes
     ----------
@@ -51,24 +59,28 @@ class Index:
         The data set's folder.
     records
         Candidates: ``record_id, patient_id, rhythm, fold, age, sex`` and ``path`` (relative to
-        ``root``, without extension). Without the column ``rhythm``, ``facts`` supplies it.
-    facts
+        ``root``, without extension). Without the column ``rhythm``, ``read_comments`` supplies it.
+    fingerprint
+        Of the index file and of the record files, as in `RecordFiles`.
+    read_comments
         From a header's comments to rhythm, age and sex; raises `RecordError` to drop the record.
+    exported_units
+        Of records that have been through the preprocessing, for they were exported as z-scores:
+        their unit in the headers, and its factor. They are not filtered again.
     dropped
-        Rows ``(record_id, reason, detail)`` for records found but not usable.
+        Rows ``(record_id, reason, detail)`` for records that have files but are not usable.
     listed, missing
-        Records that the index lists and those of them that have no file here; None if there is no
-        such list.
-    inputs
-        Fingerprint of the index file and of the record files.
+        Number of records that the data set lists, and of those without a file here; None if there
+        is no such list.
     """
 
     source: str
     origin: str
     root: Path
     records: pd.DataFrame
-    inputs: str
-    facts: Callable[[list[str]], dict] | None = None
+    fingerprint: str
+    read_comments: Callable[[list[str]], dict] | None = None
+    exported_units: dict[str, float] | None = None
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
     listed: int | None = None
     missing: int | None = None
@@ -111,8 +123,8 @@ def listing_fingerprint(listing: dict[str, tuple[int, int]], *more: bytes) -> st
     return digest.hexdigest()
 
 
-def years(column: pd.Series) -> pd.Series:
-    """Ages as floats; what is no number, negative or infinite is missing."""
+def parse_ages(column: pd.Series) -> pd.Series:
+    """Ages in years as floats; what is no number, negative or infinite is missing."""
     ages = pd.to_numeric(column, errors="coerce").astype(float)
     return ages.where((ages >= 0) & (ages < np.inf))
 
@@ -125,7 +137,7 @@ def hashed_fold(identifier: str, seed: int) -> int:
 
 def cached_cohort(
     name: str,
-    inputs: str,
+    fingerprint: str,
     make_index: Callable[[], Index],
     *,
     reader: str,
@@ -133,14 +145,30 @@ def cached_cohort(
     scale: str,
     jobs: int | None = None,
 ) -> Cohort:
-    """Open the cohort of these inputs and settings, building it first if need be.
+    """Open the cohort of these recordings and settings, building it first if need be.
 
-    Two processes may ask at once: one builds, the other waits for it. ``make_index`` is called
-    only when there is something to build; ``reader`` is the module whose ``index`` it
-    calls.
+    Two processes may ask at once: one builds, the other waits for it.
+
+    Parameters
+    ----------
+    name
+        Of the data set, or the path of a folder; its last part begins the name in the cache.
+    fingerprint
+        Of everything that the cohort is read from.
+    make_index
+        Called only when there is something to build.
+    reader
+        The module whose ``index`` ``make_index`` calls.
+    fs, scale, jobs
+        As in `ecgrepro.load_cohort`.
+
+    Raises
+    ------
+    EcgreproError
+        If no record is usable, or the cache cannot be written.
     """
     code = code_fingerprint("ecgrepro.datasets.cache._build", f"{reader}.index")
-    settings = json.dumps([name, inputs, fs, scale, code])
+    settings = json.dumps([name, fingerprint, fs, scale, code])
     key = hashlib.sha256(settings.encode()).hexdigest()[:20]
     folder = cache_root() / "cohorts"
     target = folder / f"{Path(name).name}-{key}"
@@ -158,10 +186,10 @@ def _build(index: Index, target: Path, *, name: str, fs: float, scale: str, jobs
     try:
         work.mkdir(exist_ok=True)
         _run_chunks(index, work, fs=fs, scale=scale, jobs=jobs or _cores())
-        cohort_facts = _assemble(index, work, name=name, fs=fs, scale=scale)
+        cohort = _assemble(index, work, name=name, fs=fs, scale=scale)
         for shard in work.glob("chunk-*"):
             shard.unlink()
-        cohort_facts.write_facts(work)
+        cohort.write_facts(work)
         work.rename(target)
     except BrokenProcessPool as error:
         raise EcgreproError(
@@ -179,7 +207,8 @@ def _cores() -> int:
 def _run_chunks(index: Index, work: Path, *, fs: float, scale: str, jobs: int) -> None:
     rows = index.records.to_dict("records")
     starts = [s for s in range(0, len(rows), CHUNK) if not _shard(work, s, "json").exists()]
-    do = partial(_run_chunk, root=index.root, facts=index.facts, work=work, fs=fs, scale=scale)
+    small = replace(index, records=index.records.head(0), dropped=[])  # sent with every chunk
+    do = partial(_run_chunk, index=small, work=work, fs=fs, scale=scale)
     bar = tqdm(total=len(rows), desc=f"reading {index.source}", unit="rec", disable=None)
     bar.update(len(rows) - sum(len(rows[s : s + CHUNK]) for s in starts))
     with bar:
@@ -203,12 +232,14 @@ def _shard(work: Path, start: int, kind: str) -> Path:
     return work / f"chunk-{start:07d}.{kind}"
 
 
-def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) -> int:
+def _run_chunk(
+    start: int, rows: list[dict], *, index: Index, work: Path, fs: float, scale: str
+) -> int:
     """Read and preprocess some records; the JSON, written last, marks the chunk as finished."""
     kept, signals, dropped = [], [], []
     for row in rows:
         try:
-            signal, known = _read_one(row, root, facts, fs, scale)
+            signal, known = _read_one(row, index, fs, scale)
         except RecordError as error:
             dropped.append((row["record_id"], error.reason, error.detail))
             continue
@@ -225,20 +256,20 @@ def _run_chunk(start: int, rows: list[dict], *, root, facts, work, fs, scale) ->
     return len(rows)
 
 
-def _read_one(row: dict, root: Path, facts, fs: float, scale: str) -> tuple[np.ndarray, dict]:
-    path = root / row["path"]
+def _read_one(row: dict, index: Index, fs: float, scale: str) -> tuple[np.ndarray, dict]:
+    """The preprocessed signal of a record, and what its files add to its row."""
+    path = index.root / row["path"]
     header = read_header(path)
     try:
-        known = facts(header.comments) if facts else {}
+        known = index.read_comments(header.comments) if index.read_comments else {}
     except MALFORMED as error:
         raise RecordError("unreadable", f"{path.name}.hea: {error}") from error
-    record = read_record(header)
-    if record.unit == NO_UNIT and scale == "mV":
-        raise RecordError("no physical unit", f"{path.name}.hea: unit NU, millivolts are lost")
+    if index.exported_units:
+        record, prepare = read_record(header, index.exported_units), resample
+    else:
+        record, prepare = read_record(header), preprocess
     try:
-        signal = preprocess(
-            record.ecg, record.fs, fs=fs, scale=scale, filtered=record.unit == NO_UNIT
-        )
+        signal = prepare(record.ecg, record.fs, fs=fs, scale=scale)
         energy = np.einsum("ls,ls->l", signal, signal)
         if not 0 < energy.min() <= energy.max() < np.inf:
             raise EcgreproError("a lead without finite values other than zero")
@@ -252,10 +283,10 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
     """Join the chunks into ``signals.npy``; return the cohort, whose facts are still to write."""
     kept, dropped, lengths = [], list(index.dropped), []
     for start in range(0, len(index.records), CHUNK):
-        facts = json.loads(_shard(work, start, "json").read_text())
-        kept += facts["kept"]
-        dropped += [tuple(row) for row in facts["dropped"]]
-        lengths.append((start, len(facts["kept"])))
+        chunk = json.loads(_shard(work, start, "json").read_text())
+        kept += chunk["kept"]
+        dropped += [tuple(row) for row in chunk["dropped"]]
+        lengths.append((start, len(chunk["kept"])))
     if not kept:
         raise EcgreproError(_nothing_usable(index.root, Counter(d[1] for d in dropped)))
     shape = (len(kept), len(LEADS), round(SECONDS * fs))
@@ -279,8 +310,8 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
 
 
 def _nothing_usable(root: Path, reasons: Counter) -> str:
-    said = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"no usable record under {root}: {said or 'no record files found'}"
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return f"no usable record under {root}: {counts or 'no record files found'}"
 
 
 def _duplicates(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict]]:

@@ -10,7 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from ecgrepro.cohort.rhythms import SNOMED_RHYTHMS, shared_rhythm
-from ecgrepro.datasets.cache import SEX, Index, file_listing, hashed_fold, listing_fingerprint
+from ecgrepro.datasets.cache import (
+    SEX,
+    Index,
+    RecordFiles,
+    file_listing,
+    hashed_fold,
+    listing_fingerprint,
+)
 from ecgrepro.datasets.wfdb_read import RecordError
 from ecgrepro.errors import EcgreproError
 
@@ -31,21 +38,18 @@ def is_here(root: Path) -> bool:
     return (root / RECORDS).is_dir()
 
 
-def inputs(root: Path, *, ningbo: bool = False) -> tuple[str, dict]:
-    """Fingerprint of everything that the cohort depends on, and the listing of record files."""
+def scan(root: Path, *, ningbo: bool = False) -> RecordFiles:
+    """The record files below ``root``, none of them opened."""
     if not isinstance(ningbo, bool):
         raise EcgreproError(f"ningbo must be true or false, not {ningbo!r}")
     listing = file_listing(root, RECORDS, (".hea", ".mat"))
-    return listing_fingerprint(listing, str(ningbo).encode()), listing
+    return RecordFiles(listing_fingerprint(listing, str(ningbo).encode()), listing)
 
 
-def index(
-    root: Path, found: tuple[str, dict], *, ningbo: bool = False, origin: str = "real"
-) -> Index:
-    """The record files among ``found`` (see `inputs`); labels are read with the signals."""
-    fingerprint, listing = found
-    paths = sorted({name.rsplit(".", 1)[0] for name in listing})
-    paths = [path for path in paths if _wanted(Path(path).name, ningbo)]
+def index(root: Path, files: RecordFiles, *, ningbo: bool = False, origin: str = "real") -> Index:
+    """The records among ``files``; their labels are read with the signals."""
+    paths = sorted({name.rsplit(".", 1)[0] for name in files.listing})
+    paths = [path for path in paths if _is_requested(Path(path).name, ningbo)]
     listed = _published(root, ningbo)
     names = [Path(path).name for path in paths]
     return Index(
@@ -60,21 +64,27 @@ def index(
                 "path": paths,
             }
         ),
-        inputs=fingerprint,
-        facts=facts,
+        fingerprint=files.fingerprint,
+        read_comments=read_comments,
         listed=listed and len(listed),
         missing=len(listed - set(names)) if listed else None,
     )
 
 
-def facts(comments: list[str]) -> dict:
-    """Rhythm, age and sex from a header's comments."""
+def read_comments(comments: list[str]) -> dict:
+    """Rhythm, age and sex from a header's comments.
+
+    Raises
+    ------
+    RecordError
+        If the record has no rhythm, several, or one that PTB-XL does not share.
+    """
     fields = dict(line.split(":", 1) for line in comments if ":" in line)
     if "Dx" not in fields:
         raise RecordError("no rhythm", "the header has no #Dx line")
     codes = re.findall(r"\d+", fields["Dx"])
-    found = [SNOMED_RHYTHMS[int(code)] for code in codes if int(code) in SNOMED_RHYTHMS]
-    rhythm, reason = shared_rhythm(found)
+    rhythms = [SNOMED_RHYTHMS[int(code)] for code in codes if int(code) in SNOMED_RHYTHMS]
+    rhythm, reason = shared_rhythm(rhythms)
     if reason:
         raise RecordError(reason, f"#Dx: {fields['Dx'].strip()}")
     age = fields.get("Age", "").strip()
@@ -85,7 +95,8 @@ def facts(comments: list[str]) -> dict:
     }
 
 
-def _wanted(name: str, ningbo: bool) -> bool:
+def _is_requested(name: str, ningbo: bool) -> bool:
+    """Whether a record is of Chapman-Shaoxing, or of Ningbo where ``ningbo`` asks for it too."""
     number = re.fullmatch(r"JS(\d+)", name)
     return bool(number) and (ningbo or int(number[1]) <= LAST_CHAPMAN)
 
@@ -96,4 +107,4 @@ def _published(root: Path, ningbo: bool) -> set[str] | None:
     if not sums.is_file():
         return None
     names = re.findall(r"(JS\d+)\.hea", sums.read_text(encoding="utf-8", errors="replace"))
-    return {name for name in names if _wanted(name, ningbo)} or None
+    return {name for name in names if _is_requested(name, ningbo)} or None

@@ -6,7 +6,18 @@ from ecgrepro.cohort import Cohort
 
 
 def describe_cohort(cohort: Cohort) -> dict:
-    """The report of a cohort's making, and its records per rhythm and fold."""
+    """What was read, dropped and kept of a data set, and its records per rhythm and fold.
+
+    Parameters
+    ----------
+    cohort
+        From `ecgrepro.load_cohort`, with its report.
+
+    Returns
+    -------
+    dict
+        JSON values.
+    """
     table = cohort.table
     folds = pd.crosstab(table["fold"], table["rhythm"]).reindex(
         columns=cohort.classes, fill_value=0
@@ -28,25 +39,32 @@ def describe_cohort(cohort: Cohort) -> dict:
     }
 
 
-def describe_text(facts: dict) -> str:
-    """The same for people."""
-    if facts["listed"] is None:
+def describe_text(description: dict) -> str:
+    """A description as lines of text, with a table of records by fold and rhythm.
+
+    Parameters
+    ----------
+    description
+        From `describe_cohort`.
+    """
+    if description["listed"] is None:
         listed = " (no list of all records here: missing ones unknown)"
     else:
-        listed = f" of {facts['listed']:,} listed"
+        listed = f" of {description['listed']:,} listed"
     lines = [
-        f"{facts['name']}: {facts['found']:,} records found{listed}, "
-        f"{facts['readable']:,} readable, {facts['kept']:,} kept of {facts['patients']:,} patients",
-        *(f"  dropped {count:6,}  {reason}" for reason, count in facts["dropped"].items()),
+        f"{description['name']}: {description['found']:,} records found{listed}, "
+        f"{description['readable']:,} readable, {description['kept']:,} kept of "
+        f"{description['patients']:,} patients",
+        *(f"  dropped {count:6,}  {reason}" for reason, count in description["dropped"].items()),
     ]
-    for row in facts["dropped_records"]:
+    for row in description["dropped_records"]:
         if row["reason"] in ("unreadable", "wrong length", "flat lead", "checksum mismatch"):
             lines.append(f"    {row['record_id']}: {row['detail']}")
-    for group in facts["duplicates"]:
+    for group in description["duplicates"]:
         lines.append(f"  stored twice: records {', '.join(group['records'])}")
-    rhythms = list(facts["rhythms"])
+    rhythms = list(description["rhythms"])
     lines += ["", "  fold  " + "".join(f"{rhythm:>7}" for rhythm in rhythms)]
-    for fold, row in facts["folds"].items():
+    for fold, row in description["folds"].items():
         lines.append(f"  {fold:>4}  " + "".join(f"{row[code]:7,}" for code in rhythms))
-    lines.append("   all  " + "".join(f"{n:7,}" for n in facts["rhythms"].values()))
+    lines.append("   all  " + "".join(f"{n:7,}" for n in description["rhythms"].values()))
     return "\n".join(lines)

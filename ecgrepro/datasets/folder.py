@@ -16,15 +16,17 @@ from ecgrepro.cohort.rhythms import RHYTHMS
 from ecgrepro.datasets.cache import (
     SEX,
     Index,
+    RecordFiles,
     file_listing,
     hashed_fold,
     listing_fingerprint,
-    years,
+    parse_ages,
 )
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.folders import EXPORT
 
 TABLE = "labels.csv"
+EXPORTED_Z = {"NU": 1.0}  # the unit of exported z-scores in a header, and its factor
 _COLUMNS = ("record", "rhythm", "patient_id", "fold", "age", "sex")  # the first two are needed
 
 
@@ -38,34 +40,35 @@ def is_here(root: Path) -> bool:
     return (root / TABLE).is_file()
 
 
-def origin(root: Path) -> str:
-    """``real``, or which generator the records are from, in a folder that `ecgrepro` exported."""
+def read_export(root: Path) -> dict[str, str]:
+    """``origin``, ``labels`` and ``units`` of the records in a folder that `ecgrepro` exported.
+
+    Recordings of one's own have the origin ``real`` and may be loaded with any labels and scale.
+
+    Raises
+    ------
+    EcgreproError
+        If the folder is such an export and its description cannot be read.
+    """
     try:
-        return str(json.loads((root / EXPORT).read_text())["origin"])
+        content = json.loads((root / EXPORT).read_text())
+        return {key: str(content[key]) for key in ("origin", "labels", "units")}
     except FileNotFoundError:
-        return "real"
+        return {"origin": "real", "labels": "rhythm7", "units": "mV"}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EcgreproError(
             f"{root / EXPORT} cannot be read ({error!r}): it says that the records are synthetic"
         ) from error
 
 
-def exported_labels(root: Path) -> str:
-    """The label map of the records in a folder that `ecgrepro` exported; empty for others."""
-    try:
-        return str(json.loads((root / EXPORT).read_text())["labels"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def inputs(root: Path) -> tuple[str, dict]:
-    """Fingerprint of everything that the cohort depends on, and the listing of record files."""
+def scan(root: Path) -> RecordFiles:
+    """The files below ``root``, none of them opened."""
     listing = file_listing(root, ".", ("",))
-    return listing_fingerprint(listing, (root / TABLE).read_bytes()), listing
+    return RecordFiles(listing_fingerprint(listing, (root / TABLE).read_bytes()), listing)
 
 
-def index(root: Path, found: tuple[str, dict], *, origin: str = "real") -> Index:
-    """Read ``labels.csv``; records that it names and that are not among ``found`` are missing."""
+def index(root: Path, files: RecordFiles, *, origin: str = "real") -> Index:
+    """Read ``labels.csv``; records that it names and that are not among ``files`` are missing."""
     path = root / TABLE
     table = _read_table(path)
     names = table["record"]
@@ -86,19 +89,20 @@ def index(root: Path, found: tuple[str, dict], *, origin: str = "real") -> Index
             "patient_id": patient,
             "rhythm": table["rhythm"],
             "fold": _folds(table, patient, path),
-            "age": years(table["age"]) if "age" in table else None,
+            "age": parse_ages(table["age"]) if "age" in table else None,
             "sex": table["sex"].str.lower().map(SEX).fillna("") if "sex" in table else "",
             "path": names,
         }
     )
-    here = (names + ".hea").isin(found[1].keys())
+    here = (names + ".hea").isin(files.listing.keys())
     labelled = table["rhythm"] != ""
     return Index(
         source=root.name,
         origin=origin,
         root=root,
         records=records[here & labelled].reset_index(drop=True),
-        inputs=found[0],
+        fingerprint=files.fingerprint,
+        exported_units=EXPORTED_Z if read_export(root)["units"] == "z" else None,
         dropped=[(name, "no rhythm", TABLE) for name in names[here & ~labelled]],
         listed=len(table),
         missing=int((~here).sum()),

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.cohort.rhythms import PTBXL_RHYTHMS, shared_rhythm
-from ecgrepro.datasets.cache import Index, file_listing, listing_fingerprint, years
+from ecgrepro.datasets.cache import (
+    Index,
+    RecordFiles,
+    file_listing,
+    listing_fingerprint,
+    parse_ages,
+)
 from ecgrepro.errors import EcgreproError
 
 TABLE = "ptbxl_database.csv"
@@ -28,32 +34,33 @@ def is_here(root: Path) -> bool:
     return (root / TABLE).is_file()
 
 
-def inputs(root: Path, *, rate: int = 100) -> tuple[str, dict]:
-    """Fingerprint of everything that the cohort depends on, and the listing of record files."""
+def scan(root: Path, *, rate: int = 100) -> RecordFiles:
+    """The record files below ``root``, none of them opened."""
     if not isinstance(rate, numbers.Integral) or rate not in RATES:
         raise EcgreproError(f"PTB-XL is published at 100 and 500 Hz: rate cannot be {rate!r}")
     listing = file_listing(root, f"records{rate}", (".hea", ".dat"))
-    return listing_fingerprint(listing, (root / TABLE).read_bytes(), str(rate).encode()), listing
+    table = (root / TABLE).read_bytes()
+    return RecordFiles(listing_fingerprint(listing, table, str(rate).encode()), listing)
 
 
-def index(root: Path, found: tuple[str, dict], *, rate: int = 100, origin: str = "real") -> Index:
-    """Read ``ptbxl_database.csv`` and see which of its records have files; ``found``: `inputs`."""
-    fingerprint, listing = found
+def index(root: Path, files: RecordFiles, *, rate: int = 100, origin: str = "real") -> Index:
+    """Read ``ptbxl_database.csv`` and see which of its records are among ``files``."""
+    listing = files.listing
     table = _read_table(root / TABLE, RATES[rate])
     path = table[RATES[rate]]
     here = (path + ".hea").isin(listing.keys()) | (path + ".dat").isin(listing.keys())
     rhythms = _rhythms(table.loc[here], root / TABLE)
     usable = rhythms["rhythm"].notna()
-    found = table.loc[here][usable]
-    age = years(found["age"])
+    kept = table.loc[here][usable]
+    age = parse_ages(kept["age"])
     records = pd.DataFrame(
         {
-            "record_id": found["ecg_id"].astype(str),
-            "patient_id": found["patient_id"].astype(str),
+            "record_id": kept["ecg_id"].astype(str),
+            "patient_id": kept["patient_id"].astype(str),
             "rhythm": rhythms.loc[usable, "rhythm"],
-            "fold": found["strat_fold"],
+            "fold": kept["strat_fold"],
             "age": age.mask(age > 89, 90),  # ages above 89 are published as 300
-            "sex": found["sex"].map(_SEX).fillna(""),
+            "sex": kept["sex"].map(_SEX).fillna(""),
             "path": path[here][usable],
         }
     ).reset_index(drop=True)
@@ -63,7 +70,7 @@ def index(root: Path, found: tuple[str, dict], *, rate: int = 100, origin: str =
         origin=origin,
         root=root,
         records=records,
-        inputs=fingerprint,
+        fingerprint=files.fingerprint,
         dropped=list(
             zip(
                 table.loc[dropped.index, "ecg_id"].astype(str),
@@ -132,13 +139,13 @@ def _rhythms(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     for ecg_id, text in zip(table["ecg_id"], table["scp_codes"], strict=True):
         try:
             statements = ast.literal_eval(text)
-            found = [code for code in statements if code in PTBXL_RHYTHMS]
+            codes = [code for code in statements if code in PTBXL_RHYTHMS]
             if not isinstance(statements, dict):
                 raise ValueError("not a dictionary")
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             detail = f"{path.name}, ecg_id {ecg_id}: {json.dumps(str(text)[:60])} ({error})"
             rows.append((None, "unparsable scp_codes", detail))
             continue
-        rhythm, reason = shared_rhythm(PTBXL_RHYTHMS[code] for code in found)
-        rows.append((rhythm, reason, f"statements {', '.join(found)}" if found else "no statement"))
+        rhythm, reason = shared_rhythm(PTBXL_RHYTHMS[code] for code in codes)
+        rows.append((rhythm, reason, f"statements {', '.join(codes)}" if codes else "no statement"))
     return pd.DataFrame(rows, columns=["rhythm", "reason", "detail"], index=table.index)

@@ -28,7 +28,7 @@ _LEAST_GAIN = 256  # reaches 128 mV; an ECG stays below
 _LARGEST = 2**15 - 1  # of format 16, whose most negative integer marks a missing sample
 _LIMB_TOLERANCE = 0.01  # mV
 _CHUNK = 256  # records
-_UNITS = {"mV": "mV", "z": "NU"}  # in the header; NU: no unit, as published records say
+_UNITS = {"mV": "mV", "z": "NU"}  # in the header; NU is WFDB's word for no unit
 
 
 def export_wfdb(cohort: Cohort, directory: str | Path, *, force: bool = False) -> Path:

@@ -1,8 +1,8 @@
-"""Reading one 12-lead WFDB record, strictly: what is wrong with a file is said, never guessed.
+"""Read one 12-lead WFDB record strictly: a defect raises, nothing is guessed.
 
 Format-16 records with one signal file, which is what PTB-XL and ecg-arrhythmia publish, are read
-directly (wfdb spends about two milliseconds per header); every other format goes through wfdb. A
-test proves both roads equal.
+here: with wfdb a record of PTB-XL takes 4.0 ms instead of 0.6, and a cohort's making 4.0 instead
+of 1.0 ms a record. Everything else is read by wfdb. Tests prove both equal to `wfdb.rdrecord`.
 """
 
 import hashlib
@@ -16,8 +16,7 @@ import wfdb
 from ecgrepro.cohort import LEADS
 from ecgrepro.cohort.preprocess import SECONDS
 
-MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
-NO_UNIT = "NU"
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}  # mV per unit
 _MISSING = -(2**15)  # format 16 marks a missing sample with the most negative integer
 _RECORD_LINE = re.compile(r"(\S+)\s+(\d+)\s+([\d.]+)\s+(\d+)(\s+[\d:.]+(\s+\d+/\d+/\d+)?)?")
 _SIGNAL_LINE = re.compile(
@@ -43,9 +42,17 @@ class RecordError(Exception):
 class Record:
     """One record.
 
-    ``ecg`` has shape (12, samples), leads in order, in mV (or in no unit where ``unit`` is
-    ``"NU"``). ``digest`` is a hash of the samples from second 1 to second 9: PTB-XL holds
-    recordings that were stored twice and differ in nothing but their last few samples.
+    Attributes
+    ----------
+    ecg
+        Shape (12, samples), leads in order, in mV.
+    fs
+        Sampling frequency in Hz.
+    unit
+        As the header has it.
+    digest
+        Hash of the samples from second 1 to second 9: PTB-XL holds recordings that were stored
+        twice and differ only in their last few samples.
     """
 
     ecg: np.ndarray
@@ -87,17 +94,30 @@ def read_header(path: str | Path) -> Header:
     return Header(path, [line for line in lines if line and line[0] != "#"], comments)
 
 
-def read_record(header: Header) -> Record:
-    """Read the signals that a header describes; raise `RecordError` if they are unusable."""
+def read_record(header: Header, units: dict[str, float] = MILLIVOLTS) -> Record:
+    """Read the signals that a header describes.
+
+    Parameters
+    ----------
+    header
+        From `read_header`.
+    units
+        The units that are accepted, and what one of each is in mV.
+
+    Raises
+    ------
+    RecordError
+        If the signals cannot be read or used.
+    """
     try:
         raw = _read_format16(header.path, header.lines) or _read_with_wfdb(header)
-        return _checked(raw, header.path.name)
+        return _to_physical(raw, header.path.name, units)
     except MALFORMED as error:
         raise RecordError("unreadable", f"{header.path.name}: {error}") from error
 
 
 def _read_format16(header: Path, lines: list[str]) -> _Raw | None:
-    """The fast road; None if the header is not of the plain form."""
+    """Signals of a plain format-16 record; None if the header is of another form."""
     head = _RECORD_LINE.fullmatch(lines[0]) if lines else None
     rows = [_SIGNAL_LINE.fullmatch(line) for line in lines[1:]]
     if not head or not rows or not all(rows) or len(rows) != int(head[2]):
@@ -135,14 +155,14 @@ def _read_with_wfdb(header: Header) -> _Raw:
     try:
         # wfdb takes a record as long as its file where the header does not say; so would a
         # truncated file pass
-        said = header.lines[0].split()[3:4] if header.lines else []
-        if not said or not said[0].isdecimal() or not int(said[0]):
+        length = header.lines[0].split()[3:4] if header.lines else []
+        if not length or not length[0].isdecimal() or not int(length[0]):
             raise ValueError("the header does not give the number of samples")
         record = wfdb.rdrecord(str(header.path.with_suffix("")), physical=False)
         if record.d_signal is None or len(record.sig_name) != record.n_sig:
             raise ValueError("no signals of one sampling frequency")
-        if len(record.d_signal) != int(said[0]):
-            raise ValueError(f"{len(record.d_signal)} samples, {said[0]} in the header")
+        if len(record.d_signal) != int(length[0]):
+            raise ValueError(f"{len(record.d_signal)} samples, {length[0]} in the header")
         with np.errstate(all="ignore"):  # gains are checked later
             missing = bool(np.isnan(record.dac()).any())
         return _Raw(
@@ -159,8 +179,8 @@ def _read_with_wfdb(header: Header) -> _Raw:
         raise RecordError("unreadable", f"{header.path.name}: wfdb stumbles: {error}") from error
 
 
-def _checked(raw: _Raw, where: str) -> Record:
-    """Physical signals in lead order, or the first thing that is wrong with them."""
+def _to_physical(raw: _Raw, where: str, accepted: dict[str, float]) -> Record:
+    """Physical signals in lead order; raise `RecordError` for the first defect."""
     order = _lead_order(raw.leads, where)
     if not 0 < raw.fs < np.inf:
         raise RecordError("unreadable", f"{where}: a sampling frequency of {raw.fs:g} Hz")
@@ -169,14 +189,14 @@ def _checked(raw: _Raw, where: str) -> Record:
     if bad:
         raise RecordError("gain not positive", f"{where}: {', '.join(bad)}")
     units = set(raw.units)
-    if len(units) > 1 or not units <= {*MILLIVOLTS, NO_UNIT}:
+    if len(units) > 1 or not units <= set(accepted):
         raise RecordError("unknown unit", f"{where}: {', '.join(sorted(units))}")
     (unit,) = units
     if raw.missing:
         raise RecordError("missing samples", f"{where}: some samples are marked missing (NaN)")
     sums = raw.digital.sum(axis=1, dtype=np.int64)
-    for lead, found, said in zip(raw.leads, sums.tolist(), raw.checksums, strict=True):
-        if said is not None and (found - said) % 2**16:
+    for lead, total, checksum in zip(raw.leads, sums.tolist(), raw.checksums, strict=True):
+        if checksum is not None and (total - checksum) % 2**16:
             raise RecordError("checksum mismatch", f"{where}: lead {lead}")
     samples = raw.digital.shape[1]
     if samples < SECONDS * raw.fs:
@@ -187,8 +207,8 @@ def _checked(raw: _Raw, where: str) -> Record:
         raise RecordError("flat lead", f"{where}: {', '.join(flat)}")
     baselines = np.array(raw.baselines, np.float64)
     with np.errstate(all="ignore"):
-        scale = MILLIVOLTS.get(unit, 1.0) / np.array(raw.gains)
-        _check_amplitude((lowest - baselines) * scale, (highest - baselines) * scale, unit, where)
+        scale = accepted[unit] / np.array(raw.gains)
+        _check_amplitude((lowest - baselines) * scale, (highest - baselines) * scale, where)
     digital = raw.digital if order == sorted(order) else raw.digital[order]
     middle = digital[:, round(raw.fs) : round((SECONDS - 1) * raw.fs)]
     digest = hashlib.sha256(np.ascontiguousarray(middle))
@@ -197,21 +217,14 @@ def _checked(raw: _Raw, where: str) -> Record:
     return Record(ecg, raw.fs, unit, digest.hexdigest())
 
 
-def _check_amplitude(lowest: np.ndarray, highest: np.ndarray, unit: str, where: str) -> None:
-    """Refuse what no electrode measures: the header's gain or baseline is wrong.
-
-    ``lowest`` and ``highest`` of each lead in mV; of a record without unit, only that they are
-    finite and differ is known.
-    """
+def _check_amplitude(lowest: np.ndarray, highest: np.ndarray, where: str) -> None:
+    """Refuse what no electrode measures, of each lead in mV: gain or baseline is wrong."""
     largest, least = max(-lowest.min(), highest.max()), (highest - lowest).min()
-    if unit == NO_UNIT:
-        plausible = np.isfinite(largest) and least > 0
-    else:
-        plausible = largest <= _LARGEST and least >= _LEAST_RANGE
-    if not plausible:
-        said = f"values up to {largest:.3g}, least range of a lead {least:.3g}"
-        unit = "no unit" if unit == NO_UNIT else "mV"
-        raise RecordError("implausible amplitude", f"{where}: {said} ({unit})")
+    if not (largest <= _LARGEST and least >= _LEAST_RANGE):
+        raise RecordError(
+            "implausible amplitude",
+            f"{where}: values up to {largest:.3g}, least range of a lead {least:.3g} (mV)",
+        )
 
 
 def _lead_order(names: list[str], where: str) -> list[int]:

@@ -130,14 +130,14 @@ def test_the_page_of_the_smoke_run_holds_every_defect_and_rhythm(smoke_run):
 
 
 @pytest.fixture(scope="module")
-def real_run(recordings, tmp_path_factory) -> Run:
+def real_run(some_recordings, tmp_path_factory) -> Run:
     """The checks of the page on real recordings, at the highest level only."""
     content = yaml.safe_load((FOLDER / "quick.yaml").read_text())
     content["closeness"] = {"neighbours": 5, "resamples": 60, "heart": 50, "dtw": 40, "levels": [1]}
     place = tmp_path_factory.mktemp("real")
     (place / "checks.yaml").write_text(yaml.safe_dump(content))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ECGREPRO_DATA", str(recordings))
+        patch.setenv("ECGREPRO_DATA", str(some_recordings))
         run = Run(place / "checks.yaml", "real", place / "run")
         run.splits("chapman")
         yield run
