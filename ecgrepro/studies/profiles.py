@@ -23,6 +23,7 @@ from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.cohort.rhythms import LABEL_MAPS
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.registry import GENERATORS, learned_generators
+from ecgrepro.support.checkout import require_checkout
 from ecgrepro.support.explain import explain
 from ecgrepro.support.provenance import PROJECT
 
@@ -275,6 +276,8 @@ def load_profile(name: str | Path, data: str = "simulated") -> Profile:
     if data not in DATA:
         raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
     if not path.is_file():
+        if not is_file_name(name):
+            require_checkout(f"profile {name!r}")
         raise EcgreproError(
             f"unknown profile {str(name)!r}: choose one of {', '.join(profile_names())}, "
             "or give the path of a YAML file"

@@ -11,7 +11,14 @@ _REPORTED = ("ecgrepro", "torch", "lightning-fabric", "numpy", "scipy", "pandas"
 _REPORTED += ("wfdb", "neurokit2", "dtaidistance", "matplotlib")
 
 
+def is_checkout(folder: Path) -> bool:
+    """Whether a folder is the project's own, with the study's graph and its notebooks."""
+    return (folder / "Snakefile").is_file() and (folder / "notebooks").is_dir()
+
+
 def _git(*arguments: str) -> str | None:
+    if not is_checkout(PROJECT):
+        return None  # of an installed package, the repository around it is someone else's
     command = ["git", "-C", str(PROJECT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

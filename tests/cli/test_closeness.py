@@ -213,6 +213,20 @@ def test_what_the_loader_left_out_is_said(home, tmp_path):
     assert "of made 4 wrong length" in (tmp_path / "r.html").read_text()
 
 
+def test_names_are_shown_as_they_are_and_never_run(home, tmp_path):
+    name = "<script>alert(1)<img src=x>"
+    shutil.copytree(home / "made", tmp_path / name)
+    path = next((tmp_path / name).glob("SR_*.dat"))
+    path.write_bytes(path.read_bytes()[:1000])
+    judge(home, tmp_path / "r.html", "--seconds", 0.001, "--synthetic", tmp_path / name)
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page and "<img src=x" not in page
+    assert "<h1>Closeness: &lt;script&gt;alert(1)&lt;img src=x&gt; to real</h1>" in page
+    shown = "&lt;script&gt;alert(1)&lt;img src=x&gt;"
+    assert f"<code>{shown}</code>" in page and f"of {shown} 1 wrong length" in page
+    assert f"<li>synthetic records: {shown}, " in page
+
+
 def test_tstr_and_its_floor_are_of_equal_numbers(home, report):
     rows = json.loads(report.with_suffix(".json").read_text())["results"]
     assert len({row["n"] for row in rows if row["metric"] == "tstr"}) == 1
