@@ -71,7 +71,7 @@ def closeness(
     }
     write_whole(out.with_name(f"{out.name}.trial"), "").unlink()  # fails before the work, not after
     device = None if read_device(device) == "auto" else device
-    from ecgrepro.closeness import Budget
+    from ecgrepro.closeness.intervals import Budget
     from ecgrepro.datasets import load_cohort
 
     wanted = {"labels": labels, "scale": scale.value, "fs": fs}

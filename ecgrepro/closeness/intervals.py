@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from ecgrepro.closeness.catalogue import METRICS
+from ecgrepro.closeness.catalogue import FLOOR, METRICS
 from ecgrepro.closeness.families import Embedded, Heart, Privacy, Signals, Use, Warping
 from ecgrepro.closeness.matching import Draw
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.results import Result
 
-FLOOR = "floor"  # `Result.comparison` of real against real
 SIDES = ("synthetic", "real")  # whose value is missing
 LEAST_HALVES = 20  # half-samples that are taken whatever the time
 _LEAST = {"records": 20, "heart": 10, "dtw": 10, "resamples": 2}  # that a budget may allow

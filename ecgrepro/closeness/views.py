@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 
 from ecgrepro.closeness.metrics.heart import MEASURES
 from ecgrepro.closeness.metrics.privacy import nearest_of
@@ -77,6 +76,8 @@ class Plane:
 
 def plane(sets: Mapping[str, tuple[np.ndarray, Cohort]], most: int | None = None) -> Plane:
     """Embeddings (records, dimensions) with their cohorts in a plane, at most ``most`` of a set."""
+    from sklearn.decomposition import PCA  # slow to import, and not needed to show a view
+
     found = PCA(2, random_state=0).fit(next(iter(sets.values()))[0])
     points, of, rhythms = [], [], []
     for i, (embedded, cohort) in enumerate(sets.values()):

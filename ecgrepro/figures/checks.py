@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 
 from ecgrepro.closeness import METRICS
 from ecgrepro.closeness.verdict import MISLED, SEEN, UNKNOWN
-from ecgrepro.figures.charts import INK, PALETTE, styled
 from ecgrepro.figures.closeness import GREY
-from ecgrepro.studies.experiments.sensitivity import dose_curves
+from ecgrepro.figures.style import INK, PALETTE, styled
+from ecgrepro.studies.findings.sensitivity import dose_curves
 from ecgrepro.support.results import Result
 
 FARTHEST = (-3.0, 30.0)  # half widths at which curves are cut
@@ -24,7 +24,7 @@ FARTHEST = (-3.0, 30.0)  # half widths at which curves are cut
 def sensitivity_map(found: pd.DataFrame) -> Figure:
     """Metrics down, defects across: at which level each metric begins to see each defect.
 
-    ``found`` as `ecgrepro.studies.experiments.sensitivity.verdicts` gives it.
+    ``found`` as `ecgrepro.studies.findings.sensitivity.verdicts` gives it.
     """
     defects = [d for d in found["defect"].unique() if d != "none"]
     metrics = [m for m in METRICS if (found["metric"] == m).any()]

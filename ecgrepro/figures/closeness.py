@@ -14,7 +14,9 @@ from ecgrepro.closeness import METRICS, views
 from ecgrepro.closeness.metrics.heart import titled
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
 from ecgrepro.cohort import LEADS, Cohort
-from ecgrepro.figures.charts import INK, PALETTE, ecg_strips, grouped_boxes, styled
+from ecgrepro.figures.charts import grouped_boxes
+from ecgrepro.figures.ecg import ecg_strips
+from ecgrepro.figures.style import INK, PALETTE, styled
 from ecgrepro.report.closeness import pairs
 from ecgrepro.support.results import Result
 

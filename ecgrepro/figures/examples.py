@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ecgrepro.closeness.catalogue import METRICS
 from ecgrepro.closeness.examples.cases import FS, SHORT, Case, MarkedBeat
 from ecgrepro.closeness.metrics.prdc import radii
-from ecgrepro.figures.charts import INK, PALETTE, STYLE
+from ecgrepro.figures.style import INK, PALETTE, STYLE
 
 GREY = "#8c8c8c"
 SMALL = 8

@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecgrepro.cohort import LEADS
-from ecgrepro.figures import charts
+from ecgrepro.figures import charts, ecg
+from ecgrepro.figures.style import styled
 
 Quantiles = Mapping[str, Mapping[str, Sequence[float]]]  # source -> rhythm -> five percentiles
 
 
-@charts.styled
+@styled
 def loss_curves(stages: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss over training steps, an axis for each stage of the training.
 
@@ -34,7 +35,7 @@ def loss_curves(stages: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-@charts.styled
+@styled
 def record_pairs(
     pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], titles: Sequence[str], fs: float, units: str
 ) -> Figure:
@@ -49,8 +50,8 @@ def record_pairs(
     """
     figure, axes = plt.subplots(2 * len(pairs), 1, figsize=(9.4, 8.6 * len(pairs)))
     for i, (title, (synthetic, real)) in enumerate(pairs.items()):
-        charts.ecg_paper(synthetic, fs, units, title, ax=axes[2 * i])
-        charts.ecg_paper(real, fs, units, titles[i], ax=axes[2 * i + 1])
+        ecg.ecg_paper(synthetic, fs, units, title, ax=axes[2 * i])
+        ecg.ecg_paper(real, fs, units, titles[i], ax=axes[2 * i + 1])
     return figure
 
 
@@ -61,7 +62,7 @@ def by_rhythm(sources: Quantiles, rhythms: Sequence[str]) -> dict[str, dict[str,
     }
 
 
-@charts.styled
+@styled
 def heart_boxes(hearts: Mapping[str, Quantiles], rhythms: Sequence[str]) -> Figure:
     """Heart rate above RR variability, real beside synthetic, by rhythm."""
     figure, axes = plt.subplots(2, 1, figsize=(8, 6.5), sharex=True)
@@ -72,7 +73,7 @@ def heart_boxes(hearts: Mapping[str, Quantiles], rhythms: Sequence[str]) -> Figu
     return figure
 
 
-@charts.styled
+@styled
 def guidance_curves(frame: pd.DataFrame, own: float) -> Figure:
     """Each measure over the guidance scale; the study's scale is dashed.
 
@@ -124,7 +125,7 @@ def fitted_series(
     records = np.zeros((len(traces), len(LEADS), traces.shape[2]))
     records[:, [LEADS.index(lead) for lead in shown]] = traces
     names = ["the record" if p is None else f"proximity {p:g}" for p in proximities]
-    return charts.ecg_strips(dict(zip(names, records, strict=True)), fs, units, shown)
+    return ecg.ecg_strips(dict(zip(names, records, strict=True)), fs, units, shown)
 
 
 def paced_rates(rhythms: Sequence[str], rates: np.ndarray) -> Axes:
@@ -142,7 +143,7 @@ def paced_rates(rhythms: Sequence[str], rates: np.ndarray) -> Axes:
     return charts.asked_and_found(groups, "beats per minute")
 
 
-@charts.styled
+@styled
 def cost_against_quality(frame: pd.DataFrame) -> Figure:
     """A point for each generator: seconds of training and of sampling against quality.
 

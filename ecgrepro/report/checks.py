@@ -11,7 +11,7 @@ from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN
 from ecgrepro.report.closeness import listed, summary
 from ecgrepro.report.tables import number
 from ecgrepro.studies.experiments.detectors import LEAST_AGREEMENT, MOST_FAILURES
-from ecgrepro.studies.experiments.sensitivity import (
+from ecgrepro.studies.findings.sensitivity import (
     MEMORIZER,
     NOTHING,
     PLANTED,

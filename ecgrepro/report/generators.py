@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgrepro.closeness.intervals import FLOOR
+from ecgrepro.closeness import FLOOR, REAL
 from ecgrepro.cohort import LEADS
-from ecgrepro.studies.experiments.quality import REAL
 from ecgrepro.studies.findings.bars import short
 from ecgrepro.studies.findings.wording import WORDS, number
 from ecgrepro.support.results import Result

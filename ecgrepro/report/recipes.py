@@ -1,6 +1,6 @@
 """Tables and sentences of the search for recipes that help."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -14,14 +14,9 @@ def _percent(row: Result) -> str:
     return f"{row.fraction:.0%}"
 
 
-def tried_table(rows: Sequence[Result], chosen: Mapping[str, str]) -> pd.DataFrame:
-    """Validation macro-F1 of every recipe by fraction; the chosen one of each in bold.
-
-    Parameters
-    ----------
-    chosen
-        The chosen recipe by fraction, as in ``10%``.
-    """
+def tried_table(rows: Sequence[Result]) -> pd.DataFrame:
+    """Validation macro-F1 of every recipe by fraction; the chosen one of each in bold."""
+    chosen = {_percent(row): row.arm for row in _gains(rows)}
     lines: dict[str, dict[str, str]] = {}
     columns: dict[str, None] = {}
     for row in rows:

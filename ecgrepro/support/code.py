@@ -18,7 +18,7 @@ from pathlib import Path
 from ecgrepro.errors import EcgreproError
 
 PACKAGE = Path(__file__).parents[1]
-_DATA_FILES = {"ecgrepro.figures.charts": ("figures/ecgrepro.mplstyle",)}  # that a module reads
+_DATA_FILES = {"ecgrepro.figures.style": ("figures/ecgrepro.mplstyle",)}  # that a module reads
 # In place of a definition's name:
 _EFFECTS = ""  # the statements of a module that define nothing but do something
 _ALL = "*"  # all of a module

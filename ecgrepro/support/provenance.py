@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -35,6 +36,7 @@ def commit() -> tuple[str, bool | None]:
     return found, bool(_git("status", "--porcelain", "--untracked-files=no"))
 
 
+@lru_cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}

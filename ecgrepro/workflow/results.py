@@ -133,7 +133,7 @@ def read_section(folder: Path, section: str, instance: str) -> SectionResults:
             f"run = {OWN!r}"
         )
     content = read_content(path)
-    facts, arrays = _read_figures(folder / FIGURES / section / f"{instance}.npz")
+    facts, arrays = _read_figures(folder / FIGURES / section / f"{instance}.npz", folder.name)
     try:
         rows = [Result(**row) for row in content["results"]]
     except TypeError as error:
@@ -143,9 +143,23 @@ def read_section(folder: Path, section: str, instance: str) -> SectionResults:
     return SectionResults(section, instance, rows, facts, arrays, content["provenance"])
 
 
-def _read_figures(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+class _Absent(dict):
+    """Figure data that a stored run does not hold: whoever reads an entry is told so."""
+
+    def __init__(self, run: str, page: str):
+        self._said = (
+            f"the run {run!r} holds numbers but no figure data of {page}: show a run of your own "
+            f"with run = {OWN!r}"
+        )
+
+    def __missing__(self, key: str) -> None:
+        raise EcgreproError(self._said)
+
+
+def _read_figures(path: Path, run: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
-        return {}, {}
+        absent = _Absent(run, f"{path.parent.name}/{path.stem}")
+        return absent, absent
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}

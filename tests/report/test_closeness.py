@@ -24,7 +24,7 @@ from ecgrepro.report import checks
 from ecgrepro.report import closeness as report
 from ecgrepro.report.closeness import by_rhythm, notes, summary
 from ecgrepro.studies.experiments.detectors import PROMISED
-from ecgrepro.studies.experiments.sensitivity import (
+from ecgrepro.studies.findings.sensitivity import (
     MEMORIZER,
     NOTHING,
     PLANTED,

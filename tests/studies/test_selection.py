@@ -65,7 +65,10 @@ def test_oversampling_makes_every_rhythm_as_common_as_the_commonest(counts):
 
 
 def test_what_a_rhythm_lacks_is_limited_by_the_pool():
-    assert missing_counts({"SR": 9, "SB": 2, "ST": 0}, {"SR": 5, "SB": 4, "ST": 5}) == {"SR": 0, "SB": 4}
+    assert missing_counts({"SR": 9, "SB": 2, "ST": 0}, {"SR": 5, "SB": 4, "ST": 5}) == {
+        "SR": 0,
+        "SB": 4,
+    }
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2)), min_size=1), st.floats(0, 1))

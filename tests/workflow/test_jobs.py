@@ -18,7 +18,8 @@ from ecgrepro.workflow import jobs, plans
 from ecgrepro.workflow.jobs import RESOURCES, UPDATES_A_JOB, Graph, Job
 from ecgrepro.workflow.pages import pages
 from ecgrepro.workflow.run import Run
-from ecgrepro.workflow.sections import augmentation, recipes as recipes_section, transfer
+from ecgrepro.workflow.sections import augmentation, transfer
+from ecgrepro.workflow.sections import recipes as recipes_section
 
 SMOKE = yaml.safe_load((FOLDER / "smoke.yaml").read_text())
 
@@ -269,8 +270,8 @@ def test_changed_code_does_again_what_it_makes(tmp_path, monkeypatch):
 
 
 def test_generators_are_read_from_the_names_of_jobs(graph):
-    found = {job.id: graph.generator_of(job) for job in graph.jobs.values()
-             if job.kind in ("pool", "closeness") and not job.name.endswith("-checked")}  # fmt: skip
+    jobs = [job for job in graph.jobs.values() if job.kind in ("pool", "closeness")]
+    found = {j.id: graph.generator_of(j) for j in jobs if not j.name.endswith("-checked")}
     assert found["pool/ptb-xl-diffwave"] == ("ptb-xl", "diffwave", "")
     assert found["pool/chapman-timediffusion-trials"] == ("chapman", "timediffusion", "trials")
     assert found["pool/chapman-unet-guidance1"] == ("chapman", "unet", "guidance1")

@@ -41,7 +41,7 @@ def results_of(run_dir: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_every_job_of_the_smoke_run_has_left_its_files(smoke_run):
-    """Each section its results and the data of its figures, each other job its mark with its key."""
+    """Each section its results and figure data, each other job its mark with its key."""
     graph = Graph("smoke", "simulated", smoke_run)
     jobs = [*graph.jobs.values(), *graph.confirmations("ptb-xl"), *graph.confirmations("chapman")]
     lacking = [str(path) for job in jobs for path in graph.outputs(job) if not path.is_file()]

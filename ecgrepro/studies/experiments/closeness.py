@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
-from ecgrepro.closeness import Budget, compare
+from ecgrepro.closeness.compare import compare
+from ecgrepro.closeness.intervals import Budget
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.profiles import Closeness
 from ecgrepro.support.results import Result

@@ -12,28 +12,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from ecgrepro.closeness import FLOOR, Budget
 from ecgrepro.closeness.corruptions import CORRUPTIONS, corrupt
 from ecgrepro.closeness.families import Embedded
+from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.matching import SYNTHETIC, TEST, TRAIN, draw, matched_counts
-from ecgrepro.closeness.verdict import SEEN, half_widths, verdict
 from ecgrepro.cohort import Cohort
+from ecgrepro.studies.findings.sensitivity import MEMORIZER, NOTHING, PLANTED, STRANGERS
 from ecgrepro.studies.profiles import Folds
 from ecgrepro.support.results import Result
 
 if TYPE_CHECKING:
     from ecgrepro.classifier.classifier import Classifier
 
-NOTHING = "none"  # the records as they are
 DRAWS = 10
 # What privacy is tried on.
-STRANGERS = "held-out records"
-PLANTED = "a tenth planted copies"
-MEMORIZER = "a memorizing generator"
-ATTACKS = ("distance_ratio", "near_copies", "authenticity", "membership_auc")
-MUST_SEE = {PLANTED: ("near_copies",), MEMORIZER: ATTACKS}  # a few copies hardly move the others
 
 
 def three_sets(cohort: Cohort, folds: Folds) -> dict[str, Cohort]:
@@ -52,46 +45,6 @@ def damaged(sets: dict[str, Cohort], kind: str, level: float) -> Cohort:
     if kind == NOTHING:
         return sets["base"]
     return corrupt(sets["base"], kind, level, train=sets["train"])
-
-
-def verdicts(rows: list[Result]) -> pd.DataFrame:
-    """What each metric makes of each defect at each level: columns metric, defect, level, verdict.
-
-    Verdicts are those of `ecgrepro.closeness.verdict`.
-    """
-    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
-    found = []
-    for row in rows:
-        if row.comparison == FLOOR:
-            continue
-        floor = floors.get((row.metric, row.arm, row.fraction))
-        found.append((row.metric, row.arm, row.fraction, verdict(row, floor)))
-    return pd.DataFrame(found, columns=["metric", "defect", "level", "verdict"])
-
-
-def dose_curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, float]]]:
-    """How far each metric is from its floor at each level of a defect, from none on.
-
-    ``{metric: [(level, distance), ...]}``, distances in half widths
-    (`ecgrepro.closeness.verdict.half_widths`).
-    """
-    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        if row.arm not in (NOTHING, defect) or row.comparison == FLOOR:
-            continue
-        apart = half_widths(row, floors.get((row.metric, row.arm, row.fraction)))
-        if apart is not None:
-            curves.setdefault(row.metric, []).append((row.fraction, apart))
-    return {metric: sorted(points) for metric, points in curves.items()}
-
-
-def unseen(rows: list[Result]) -> list[str]:
-    """Defects that no metric sees at their highest level."""
-    found = verdicts(rows)
-    worst = found["level"] == found.groupby("defect")["level"].transform("max")
-    seen = set(found.loc[worst & (found["verdict"] == SEEN), "defect"])
-    return [kind for kind in CORRUPTIONS if kind not in seen]
 
 
 def size_effect(sets: dict[str, Cohort], judge: Classifier, k: int, dataset: str) -> list[Result]:
@@ -125,23 +78,6 @@ def privacy_sets(sets: dict[str, Cohort]) -> dict[str, Cohort]:
     """
     planted = corrupt(sets["base"], "memorization", 0.1, train=sets["train"])
     return {STRANGERS: sets["base"], PLANTED: planted, MEMORIZER: sets["train"]}
-
-
-def privacy_failures(rows: Sequence[Result]) -> list[tuple[str, str]]:
-    """Where an attack did not find what is there, or found what is not: (set, metric).
-
-    `MUST_SEE` says what must be found; of strangers nothing must.
-    """
-    floors = {(r.metric, r.arm): r for r in rows if r.comparison == FLOOR}
-    failed = []
-    for row in rows:
-        if row.comparison == FLOOR:
-            continue
-        seen = verdict(row, floors.get((row.metric, row.arm))) == SEEN
-        false_alarm = seen and row.arm == STRANGERS
-        if false_alarm or (not seen and row.metric in MUST_SEE.get(row.arm, ())):
-            failed.append((row.arm, row.metric))
-    return failed
 
 
 def labelled(rows: Sequence[Result], kind: str, level: float, dataset: str) -> list[Result]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ecgrepro.closeness.intervals import FLOOR
+from ecgrepro.closeness import FLOOR, REAL
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.registry import GENERATORS, paper_generators
-from ecgrepro.studies.experiments.quality import REAL
 from ecgrepro.studies.findings.wording import number
 
 BEYOND = "‡"  # beside a generator that is not in the paper

@@ -53,5 +53,3 @@ def test_nothing_is_trained_from_scratch_without_a_record():
     tasks = transfer_tasks(["unet"], "chapman", [0, 0.5], [0, 1])
     assert all(task.fraction or task.arm.start for task in tasks)
     assert len(tasks) == 2 * (1 + 2 + 3)  # on all records; at 0 those with a start; at a half all
-
-

@@ -26,7 +26,9 @@ def test_what_is_tried_and_what_it_has_to_beat(search):
     assert all(arm.generator == "unet" or arm.start == "unet" for arm in found)
     for what in ("balanced", "keep", "guidance", "fading", "start", "gentle", "hospital"):
         assert any(getattr(arm, what) for arm in found), what
-    assert not any(arm.start or arm.balanced or arm.fading for arm in recipes(search, "chapman", 0.0))
+    assert not any(
+        arm.start or arm.balanced or arm.fading for arm in recipes(search, "chapman", 0.0)
+    )
     beaten = controls(search, 0.25)
     assert beaten[0] == Arm(REAL) and {arm.control for arm in beaten} == {"", *CONTROLS}
     assert {arm.generator for arm in beaten} | {arm.start for arm in beaten} == {"", "simulator"}

@@ -13,7 +13,7 @@ from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.closeness.corruptions import CORRUPTIONS
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, half_widths, verdict
 from ecgrepro.studies.experiments.detectors import PROMISED, calibration_results, twice
-from ecgrepro.studies.experiments.sensitivity import (
+from ecgrepro.studies.findings.sensitivity import (
     ATTACKS,
     MEMORIZER,
     NOTHING,
