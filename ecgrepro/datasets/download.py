@@ -1,40 +1,45 @@
-"""Recordings from PhysioNet: resumed where they stopped, every file verified."""
+"""Recordings from PhysioNet: several files at once, each verified, continued file by file.
 
-import json
+`pooch` verifies each file and tries it again where it must. Files arrive in ``.partial`` and get
+their own name when their SHA-256 is right.
+"""
+
 import os
 import re
 import shutil
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from urllib.parse import quote
 
 import pooch
-from filelock import FileLock, Timeout
+import requests
 from tqdm import tqdm
 
 from ecgrepro.datasets import FOLDERS
 from ecgrepro.datasets.chapman import LAST_CHAPMAN
-from ecgrepro.datasets.http import Client, FileFailed
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.digests import file_digest
+from ecgrepro.support.locks import exclusive_or_refused
 
 SUMS = "SHA256SUMS.txt"
+ATTEMPTS = 6  # for each file; pooch waits 1, 2, ... seconds between them
 GIVE_UP = 10  # files that fail one after the other: the connection is gone
 MOST_JOBS = 16  # connections to one server
+TIMEOUTS = (10, 30)  # seconds to connect, and between two packets
+LONGEST_PAUSE = 60  # seconds, where a server asks for a pause
+PIECE = 1 << 16  # bytes written at once
 
 
-@dataclass(frozen=True)
-class Release:
-    """A published data set.
-
-    ``sums`` is the SHA-256 of its `SUMS` as others recorded it: a list that differs is used, with
-    a warning.
-    """
+class Release(NamedTuple):
+    """A published data set: where, its table, and the SHA-256 of its `SUMS`."""
 
     url: str
-    index: str
+    table: str
     sums: str
 
 
@@ -51,19 +56,12 @@ RELEASES = {
     ),
 }
 
-# Bytes of a file by the end of its name, as 12 leads x 10 s x 16 bit make them (a .mat has a
-# header of 24 bytes) and as measured on published text files; `SUMS` gives no sizes. Whole data
-# sets: PTB-XL 21,799 records, 0.54 GB at 100 Hz, 2.6 GB at 500 Hz; Chapman 1.3 GB, 5.5 GB with
-# Ningbo. A file fills whole blocks of the disk, which adds about 4 KB a record.
-SIZES = {
-    "_lr.dat": 24_000,
-    "_hr.dat": 120_000,
-    ".mat": 120_024,
-    ".hea": 700,
-    "ptbxl_database.csv": 6_600_000,
-    "": 16_000,
-}
-BLOCK = 4096
+# Bytes of a file by the end of its name, since `SUMS` gives no sizes: 12 leads x 10 s x 16 bit (and
+# a header of 24 bytes in a .mat); text files as published. PTB-XL has 0.54 GB at 100 Hz, 2.6 GB at
+# 500 Hz; Chapman 1.3 GB, 5.5 GB with Ningbo.
+SIZES = {"_lr.dat": 24_000, "_hr.dat": 120_000, ".mat": 120_024, ".hea": 700}
+SIZES |= {"ptbxl_database.csv": 6_600_000, "": 16_000}
+BLOCK = 4096  # bytes on the disk, of which a file fills whole ones
 RESERVE = 50_000_000  # bytes that must stay free
 
 
@@ -78,12 +76,7 @@ def download(
     verify: bool = False,
     base_url: str | None = None,
 ) -> Path:
-    """Fetch a data set's files into ``root``; what is there already is kept.
-
-    Each file is written beside its place as ``.part``, verified against the published
-    SHA256SUMS.txt and then renamed, so that a file under its own name is always right. Stopped at
-    any moment, the next call goes on, also in the middle of a file. A journal in ``root`` holds
-    size and modification time of every verified file: the next call need not hash it again.
+    """Fetch a data set's files into ``root``; what is there already is verified and kept.
 
     Parameters
     ----------
@@ -101,85 +94,146 @@ def download(
     jobs
         Connections at once, 1 to 16.
     verify
-        Hash every file again, whatever the journal says.
+        Verify again every file, even if neither its size nor its time has changed since.
     base_url
         Another place that serves the same files.
 
     Returns
     -------
     Path
-        ``root``, complete.
+        ``root``, complete. After an interruption, the next call fetches what is missing.
 
     Raises
     ------
     EcgreproError
         A wrong argument, no connection, no space, no permission, an interruption, or files that
         are missing on the server or do not match their checksum after several attempts.
+
+    Examples
+    --------
+    >>> download("ptb-xl", "data/ptb-xl")  # doctest: +SKIP
+    PosixPath('data/ptb-xl')
     """
     _check_arguments(name, rate, limit, jobs)
-    if root is None:
-        root = Path(os.environ.get("ECGREPRO_DATA") or "data") / FOLDERS[name]
-    root = Path(root)
+    root = Path(root or Path(os.environ.get("ECGREPRO_DATA") or "data") / FOLDERS[name])
     release = RELEASES[name]
     with _locked(root):
         journal = Journal(root, name)
-        client = Client(base_url or release.url, root)
+        fetcher = Fetcher(base_url or release.url, root)
         try:
-            sums = _checksums(client, journal, release, pinned=base_url is None)
-            names = _needed(sums, name, rate, ningbo, limit)
-            if release.index not in names or len(names) < 2:
+            sums = _read_sums(fetcher, journal, release, pinned=base_url is None)
+            names = _select(sums, name, rate, ningbo, limit)
+            if release.table not in names or len(names) < 2:
                 raise EcgreproError(
-                    f"{client.base}{SUMS} lists no {name} recordings: is that the right address?"
+                    f"{fetcher.base}{SUMS} lists no {name} recordings: is that the right address?"
                 )
             todo = {n: sums[n] for n in names if verify or not journal.holds(n, sums[n])}
             _check_paths(root, todo)
             _check_space(root, name, todo)
-            _fetch_all(client, journal, todo, jobs, name, done=len(names) - len(todo))
+            _fetch_all(fetcher, journal, todo, jobs, name, done=len(names) - len(todo))
         except KeyboardInterrupt:
-            client.stop.set()
             raise EcgreproError(
                 f"interrupted: what was fetched is kept in {root}; give the same command again "
                 "to go on from there"
             ) from None
         finally:
             journal.close()
+            fetcher.close()
     return root
 
 
+class FileFailed(Exception):
+    """A file that could not be fetched; the others go on."""
+
+
+class Fetcher:
+    """Fetches single files below ``base`` into ``root``, for several threads at once."""
+
+    def __init__(self, base: str, root: Path):
+        self.base = base.rstrip("/") + "/"
+        self.root = root
+        self.stop = threading.Event()  # set: nothing is fetched any more
+        self._session = requests.Session()  # keeps its connections open
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=MOST_JOBS))
+        self._partial = root / ".partial"
+        self._remove_partial()  # of a download that was killed
+        self._pooch = pooch.create(self._partial, self.base, retry_if_failed=ATTEMPTS - 1)
+        pooch.get_logger().setLevel("WARNING")  # no line for each file
+
+    def fetch(self, name: str, digest: str | None) -> None:
+        """Have a file in place with this SHA-256, or whatever the server has if that is None."""
+        target = self.root / name
+        if digest and target.is_file() and file_digest(target) == digest:
+            return
+        url = self._pooch.urls[name] = self.base + quote(name)
+        self._pooch.registry[name] = digest
+        for folder in (self._partial, self.root):  # pooch's threads would trip over each other
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fetched = self._pooch.fetch(name, downloader=self._transfer)
+        except requests.HTTPError as error:
+            reason = str(error)
+        except requests.Timeout:
+            reason = "the server does not answer"
+        except requests.RequestException as error:
+            reason = f"no connection, or it was lost ({type(error).__name__})"
+        except ValueError:
+            reason = "it does not match its published checksum"
+        else:
+            os.replace(fetched, target)
+            return
+        raise FileFailed(f"{url}: {reason} ({ATTEMPTS} attempts)")
+
+    def _transfer(self, url: str, output_file: str, _: pooch.Pooch) -> None:
+        """One attempt; of what it raises, pooch tries all but `FileFailed` again."""
+        with self._session.get(url, stream=True, timeout=TIMEOUTS) as answer:
+            if url.startswith("https:") and not answer.url.startswith("https:"):
+                raise FileFailed(f"{url}: the server leads away from https, to {answer.url}")
+            if answer.status_code != 200:
+                reason = f"the server answers {answer.status_code} {answer.reason}"
+                if answer.status_code != 429 and answer.status_code < 500:
+                    raise FileFailed(f"{url}: {reason}")
+                pause = answer.headers.get("Retry-After", "")
+                self.stop.wait(min(int(pause), LONGEST_PAUSE) if pause.isdecimal() else 0)
+                raise requests.HTTPError(reason)
+            with open(output_file, "wb") as file:
+                for piece in answer.iter_content(PIECE):
+                    if self.stop.is_set():
+                        raise FileFailed(f"{url}: stopped")
+                    file.write(piece)
+
+    def close(self) -> None:
+        """Close the connections, and remove what was not finished."""
+        self._session.close()
+        self._remove_partial()
+
+    def _remove_partial(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+
 class Journal:
-    """Which files were verified, one JSON line each; a line cut short by a kill is ignored."""
+    """A line for every verified file, with its size and time, so that none is hashed again."""
 
     def __init__(self, root: Path, name: str):
         self.root = root
-        path = root / f".download-{name}.jsonl"
-        self.entries: dict[str, tuple] = {}
-        if path.is_file():
-            for line in path.read_text(errors="replace").splitlines():
-                try:
-                    file, *facts = json.loads(line)
-                    self.entries[file] = tuple(facts)
-                except (ValueError, TypeError):
-                    continue
-        self._file = path.open("a")
-        self._file.write("\n")  # the last line may be half a line
+        self._file = (root / f".download-{name}.txt").open("a+", errors="replace")
+        self._file.seek(0)
+        self.lines = set(self._file.read().splitlines())
+        self._file.write("\n")  # the last line may have been cut short by a kill
 
-    def holds(self, name: str, digest: str | None = None) -> bool:
-        """Whether a file was verified (against ``digest``) and not touched since."""
-        entry = self.entries.get(name)
-        if entry is None or (digest is not None and entry[0] != digest):
-            return False
-        try:
-            found = (self.root / name).stat()
-        except OSError:
-            return False
-        return entry[1:] == (found.st_size, found.st_mtime_ns)
+    def holds(self, name: str, digest: str) -> bool:
+        """Whether a file was verified against ``digest`` and not touched since."""
+        return (self.root / name).is_file() and self._line(name, digest) in self.lines
 
     def add(self, name: str, digest: str) -> None:
         """Note that a file was verified."""
-        found = (self.root / name).stat()
-        self.entries[name] = (digest, found.st_size, found.st_mtime_ns)
-        self._file.write(json.dumps([name, *self.entries[name]]) + "\n")
+        self._file.write(self._line(name, digest) + "\n")
         self._file.flush()
+
+    def _line(self, name: str, digest: str) -> str:
+        status = (self.root / name).stat()
+        return f"{digest} {status.st_size} {status.st_mtime_ns} {name}"
 
     def close(self) -> None:
         """Close the file."""
@@ -202,14 +256,11 @@ def _check_arguments(name: str, rate: int, limit: int | None, jobs: int) -> None
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
     """Make ``root``; one download at a time in it; errors of the disk as sentences."""
+    refusal = f"another download is at work in {root}: wait for it, or choose another root"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".download.lock", timeout=0):
+        with exclusive_or_refused(root / ".download.lock", refusal):
             yield
-    except Timeout:
-        raise EcgreproError(
-            f"another download is at work in {root}: wait for it, or choose another root"
-        ) from None
     except OSError as error:
         raise EcgreproError(
             f"cannot write to {root}: {error.strerror or error}; free some space there, or choose "
@@ -217,28 +268,28 @@ def _locked(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _checksums(
-    client: Client, journal: Journal, release: Release, *, pinned: bool
+def _read_sums(
+    fetcher: Fetcher, journal: Journal, release: Release, *, pinned: bool
 ) -> dict[str, str]:
-    """The published list, name to SHA-256; from disk where we fetched it before."""
-    path = client.root / SUMS
-    if not journal.holds(SUMS):
+    """The published list, name to SHA-256; from disk where it was fetched before."""
+    path, url = fetcher.root / SUMS, fetcher.base + SUMS
+    if not (path.is_file() and journal.holds(SUMS, file_digest(path))):
         try:
-            client.ensure(SUMS, None)
+            fetcher.fetch(SUMS, None)
         except FileFailed as error:
             raise EcgreproError(
-                f"cannot get {client.base}{error}: check the network (and HTTPS_PROXY, if you are "
-                "behind a proxy), then give the same command again"
+                f"cannot get {error}: check the network (and HTTPS_PROXY, if you are behind a "
+                "proxy), then give the same command again"
             ) from None
-    digest = pooch.file_hash(path)
+    digest = file_digest(path)
     known = not pinned or digest == release.sums
     if not known:
         warnings.warn(
-            f"{client.base}{SUMS} is not the list known for this release (SHA-256 {digest} instead "
-            f"of {release.sums}); the files are verified against it as it is",
+            f"{url} is not the list known for this release (SHA-256 {digest} instead of "
+            f"{release.sums}); the files are verified against it as it is",
             stacklevel=3,
         )
-    sums = parse_sums(path.read_text(errors="replace"), client.base + SUMS)
+    sums = parse_sums(path.read_text(errors="replace"), url)
     if known:  # another list is fetched anew each time: it may have been cut short
         journal.add(SUMS, digest)
     return sums
@@ -250,13 +301,13 @@ def parse_sums(text: str, where: str) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        found = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(.*\S)\s*", line)
-        if not found:
+        match = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(.*\S)\s*", line)
+        if not match:
             raise EcgreproError(
                 f"line {number} of {where} is not a checksum and a file name: "
                 f"{line[:60]!r}; is that address right, and is no login page in between?"
             )
-        digest, name = found.groups()
+        digest, name = match.groups()
         pieces = name.split("/")
         if not set(pieces).isdisjoint({"", ".", ".."}) or re.search(r"[\\:\x00-\x1f\x7f]", name):
             raise EcgreproError(
@@ -267,21 +318,20 @@ def parse_sums(text: str, where: str) -> dict[str, str]:
     return sums
 
 
-def _needed(
+def _select(
     sums: Iterable[str], name: str, rate: int, ningbo: bool, limit: int | None
 ) -> list[str]:
-    """The files to fetch: those at the top (tables, licence) and the wanted records."""
+    """The files to fetch: those at the top (tables, licence) and the requested records."""
     if name == "ptb-xl":
         pattern = rf"records{rate}/\d+/\d+_{'lr' if rate == 100 else 'hr'}\.(?:hea|dat)"
     else:
         pattern = r"WFDBRecords/\d+/\d+/JS\d+\.(?:hea|mat)"
-    top = [n for n in sums if re.fullmatch(r"\w[\w.-]*", n) and n != SUMS]
+    top = sorted(n for n in sums if re.fullmatch(r"\w[\w.-]*", n) and n != SUMS)
     files = sorted(n for n in sums if re.fullmatch(pattern, n))
     if name == "chapman" and not ningbo:
         files = [n for n in files if int(PurePosixPath(n).stem[2:]) <= LAST_CHAPMAN]
-    stems = sorted({n.rsplit(".", 1)[0] for n in files})[:limit]
-    wanted = set(stems)
-    return sorted(top) + [n for n in files if n.rsplit(".", 1)[0] in wanted]
+    stems = set(sorted({n.rsplit(".", 1)[0] for n in files})[:limit])
+    return top + [n for n in files if n.rsplit(".", 1)[0] in stems]
 
 
 def _check_paths(root: Path, names: Iterable[str]) -> None:
@@ -293,11 +343,8 @@ def _check_paths(root: Path, names: Iterable[str]) -> None:
 
 
 def _check_space(root: Path, name: str, todo: Iterable[str]) -> None:
-    needed = sum(
-        -(-_size(n) // BLOCK) * BLOCK - _size_on_disk(root / f"{n}.part")
-        for n in todo
-        if not (root / n).is_file()
-    )
+    missing = (n for n in todo if not (root / n).is_file())
+    needed = sum(-(-_size(n) // BLOCK) * BLOCK for n in missing)
     free = shutil.disk_usage(root).free
     if needed + RESERVE > free:
         raise EcgreproError(
@@ -310,43 +357,38 @@ def _size(name: str) -> int:
     return next(size for end, size in SIZES.items() if name.endswith(end))
 
 
-def _size_on_disk(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
 def _fetch_all(
-    client: Client, journal: Journal, todo: dict[str, str], jobs: int, name: str, *, done: int
+    fetcher: Fetcher, journal: Journal, todo: dict[str, str], jobs: int, name: str, *, done: int
 ) -> None:
-    """Have every file of ``todo`` in place, several at once, or say which could not be had."""
+    """Have every file of ``todo`` in place, several at once, or raise with those that failed."""
     failed: list[str] = []
-    row = 0  # failures one after the other
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="download")
+    in_a_row = 0
     files = done + len(todo)
+    bar = tqdm(total=sum(map(_size, todo)), unit="B", unit_scale=True, desc=name, disable=None)
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="download")
     try:
-        futures = {pool.submit(client.ensure, n, digest): n for n, digest in todo.items()}
-        with tqdm(
-            total=sum(map(_size, todo)), unit="B", unit_scale=True, desc=name, disable=None
-        ) as bar:
-            for future in as_completed(futures):
-                file = futures[future]
-                try:
-                    future.result()
-                except FileFailed as error:
-                    failed.append(str(error))
-                    row += 1
-                    if row >= min(GIVE_UP, len(todo)):
-                        break
-                    continue
-                journal.add(file, todo[file])
-                row, done = 0, done + 1
-                bar.update(_size(file))
-                bar.set_postfix_str(f"{done}/{files} files", refresh=False)
+        futures = {pool.submit(fetcher.fetch, n, digest): n for n, digest in todo.items()}
+        for future in as_completed(futures):
+            file = futures[future]
+            try:
+                future.result()
+            except FileFailed as error:
+                failed.append(str(error))
+                in_a_row += 1
+                if in_a_row >= min(GIVE_UP, len(todo)):
+                    break
+                continue
+            journal.add(file, todo[file])
+            in_a_row, done = 0, done + 1
+            bar.set_postfix_str(f"{done}/{files} files", refresh=False)
+            bar.update(_size(file))
     finally:
-        client.stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        fetcher.stop.set()
+        pool.shutdown(cancel_futures=True)
+        bar.close()
     if failed:
         shown = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
         raise EcgreproError(
-            f"{name} is not complete: {files - done} of {files} files are missing in {client.root} "
-            f"({shown}); give the same command again to go on from there"
+            f"{name} is not complete: {files - done} of {files} files are missing in "
+            f"{fetcher.root} ({shown}); give the same command again to go on from there"
         )
