@@ -100,10 +100,11 @@ class Progress:
         self._show()
 
     def _failed(self, event: dict[str, Any]) -> None:
-        self._jobs.pop(event.get("jobid", -1), None)
-        job = self._job(event)
-        logs = [Path(path) for path in event.get("log") or []]
-        self.failures.append(explain_failure(job, logs))
+        """Explain a failure; of the job, Snakemake tells its number, not its wildcards."""
+        job, _ = self._jobs.pop(event["jobid"], (None, 0.0))
+        if job is not None:
+            logs = [Path(path) for path in event.get("log") or []]
+            self.failures.append(explain_failure(job, logs))
 
     def _plan(self) -> None:
         """Snakemake has settled what there is to do: count it."""
