@@ -75,7 +75,7 @@ class Progress:
             self.log.flush()
             self.tail = [*self.tail[-_TAIL:], text.rstrip()]
 
-    def _job(self, event: dict[str, Any]) -> Job:
+    def _job(self, event: dict[str, Any]) -> Job | None:
         name = (event.get("wildcards") or {}).get("name", "index")
         if event.get("rule_name") == "book":
             name = "index"
@@ -100,10 +100,11 @@ class Progress:
         self._show()
 
     def _failed(self, event: dict[str, Any]) -> None:
-        job, _ = self._jobs.pop(event.get("jobid", -1), (None, 0.0))
-        logs = [Path(path) for path in event.get("log") or []]
-        name = job.id if job else str(event.get("rule_name"))
-        self.failures.append(explain_failure(name, logs))
+        """Explain a failure; of the job, Snakemake tells its number, not its wildcards."""
+        job, _ = self._jobs.pop(event["jobid"], (None, 0.0))
+        if job is not None:
+            logs = [Path(path) for path in event.get("log") or []]
+            self.failures.append(explain_failure(job, logs))
 
     def _plan(self) -> None:
         """Snakemake has settled what there is to do: count it."""
@@ -138,7 +139,7 @@ def _readable(event: dict[str, Any]) -> str:
     return event["message"]
 
 
-def explain_failure(job: str, logs: list[Path]) -> str:
+def explain_failure(job: Job, logs: list[Path]) -> str:
     """What a job that failed said last: its own error if it is a clear one, else its log's end."""
     for path in logs:
         lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
@@ -147,5 +148,5 @@ def explain_failure(job: str, logs: list[Path]) -> str:
                 return json.loads(line.removeprefix(FAILED))
         if lines:
             end = "\n".join(lines[-_TAIL:])
-            return f"{job} failed; the end of its log {path}:\n{end}"
-    return f"{job} failed without a word; most often for want of memory: run with fewer --cores"
+            return f"{job.id} failed; the end of its log {path}:\n{end}"
+    return f"{job.id} failed without a word; most often for want of memory: run with fewer --cores"

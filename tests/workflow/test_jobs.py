@@ -68,6 +68,22 @@ def test_jobs_need_jobs_that_there_are_and_none_needs_itself(graph):
     assert set(before(graph, graph.jobs["book/index"])) | {"book/index"} == set(graph.jobs)
 
 
+def test_a_section_needs_what_it_shows_and_nothing_else(graph):
+    def needed(section: str) -> set[str]:
+        return set(before(graph, graph.jobs[f"section/{section}"]))
+
+    assert needed("01_data/ptb-xl") == {"cohort/ptb-xl", "cohort/chapman", "classifier/ptb-xl"}
+    closeness = needed("03_closeness/ptb-xl-diffwave")
+    assert {"pool/ptb-xl-diffwave", "generator/ptb-xl-diffwave-seed0",
+            "closeness/ptb-xl-diffwave", "classifier/ptb-xl"} <= closeness  # fmt: skip
+    assert not {name for name in closeness if "unet" in name or "04_" in name or "05_" in name}
+    assert not needed("03_closeness_explained/all")
+    everything = {f"section/{page.name}" for page in pages(graph.profile)}
+    recipes = {f"section/07_helping/{hospital}" for hospital in HOSPITALS}
+    assert everything - recipes - {"section/06_claims/all"} <= needed("06_claims/all")
+    assert not recipes & needed("06_claims/all")
+
+
 def test_an_unknown_job_is_named(graph):
     with pytest.raises(EcgreproError, match="profile 'smoke' has no job arms/05_transfer-mit-0"):
         graph.job("arms", "05_transfer-mit-0")
