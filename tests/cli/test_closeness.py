@@ -157,9 +157,10 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(tmp_path, monkeypa
         self.touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(EcgreproError, match="results.json: No space left on device; free some"):
         write_whole(old, "new")
+    monkeypatch.undo()
     assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
 
 
