@@ -69,7 +69,9 @@ def costs_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def cost_sentence(frame: pd.DataFrame) -> str:
     """Which generator is nearest to real records and which of those that learn trains longest."""
-    trained = frame[frame["training, s"] > 0]
+    trained = frame[(frame["training, s"] > 0) & frame[DISTANCE].notna()]
+    if trained.empty:
+        return "No generator that learns has a Fréchet distance."
     near = trained.loc[trained[DISTANCE].idxmin()]
     slow = trained.loc[trained["training, s"].idxmax()]
     return (
@@ -93,9 +95,12 @@ def bars_sentence(bars: pd.DataFrame) -> str:
     """How many bars are cleared, and how many of the verdicts are uncertain."""
     met = bars["verdict"].str.startswith("met")
     close = bars["verdict"].str.contains("interval includes")
+    text = f"The learned generators clear {met.sum()} of {len(bars)} bars."
+    if not close.any():
+        return text
     return (
-        f"The learned generators clear {met.sum()} of {len(bars)} bars; in {close.sum()} verdicts "
-        "the 95 % interval includes the bar, so that they could go the other way."
+        f"{text} The 95 % interval includes the bar in {close.sum()} of the verdicts, which could "
+        "therefore go the other way."
     )
 
 
