@@ -108,14 +108,24 @@ class Progress:
 
     def _plan(self) -> None:
         """Snakemake has settled what there is to do: count it."""
-        missing = [job for job in self.graph.jobs.values() if not self._is_done(job)]
-        for job in missing:
-            self._total[_counted(job)] += _size(job)
+        pending: dict[str, bool] = {}
+        for job in self.graph.jobs.values():
+            if self._is_pending(job, pending):
+                self._total[_counted(job)] += _size(job)
         self.bar.total = self.bar.n + sum(self._total.values())
         self.bar.refresh()
 
-    def _is_done(self, job: Job) -> bool:
-        return all(path.exists() for path in self.graph.outputs(job))
+    def _is_pending(self, job: Job, known: dict[str, bool]) -> bool:
+        """Whether a job or one before it has to be done: not there, or its key has changed."""
+        if job.id not in known:
+            before = (self.graph.jobs[name] for name in job.needs)
+            known[job.id] = any([self._is_pending(other, known) for other in before]) or not all(
+                path.exists() for path in self.graph.outputs(job)
+            )
+            if not known[job.id] and job.kind not in ("section", "page", "book"):
+                (path,) = self.graph.outputs(job)
+                known[job.id] = json.loads(path.read_text()).get("key") != self.graph.key(job)
+        return known[job.id]
 
     def _show(self) -> None:
         counts = [f"{self._done[k]}/{n} {k}" for k, n in self._total.items() if k != "steps" and n]

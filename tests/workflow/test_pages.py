@@ -171,7 +171,9 @@ def test_what_a_notebook_says_and_does_counts_and_its_outputs_do_not(notebook):
 
 
 def test_the_code_of_a_notebook_is_what_it_imports_from_the_package(notebook):
-    notebook("%matplotlib inline\nimport numpy\nfrom ecgrepro.report import data as d, arms\nd, arms")
+    notebook(
+        "%matplotlib inline\nimport numpy\nfrom ecgrepro.report import data as d, arms\nd, arms"
+    )
     assert notebook_code("01_data") == ["ecgrepro.report.data", "ecgrepro.report.arms"]
     notebook("x = (1")
     with pytest.raises(EcgreproError, match=r"01_data\.ipynb: .* in the cell\nx = \(1"):
