@@ -7,6 +7,7 @@ Every function draws on axes that it is given, or on new ones, and returns the a
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,12 +31,15 @@ LABELS = {"mV": "25 mm/s, 10 mm/mV", "z": "25 mm/s, 2.5 mm per standard deviatio
 COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 INCH = 25.4
 
+Given = ParamSpec("Given")
+Drawn = TypeVar("Drawn")
 
-def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
+
+def styled(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
     """Draw in the book's style and leave the caller's settings as they were."""
 
     @wraps(draw)
-    def wrapper(*args, **kwargs) -> Axes:
+    def wrapper(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
         with plt.style.context(STYLE):
             return draw(*args, **kwargs)
 
