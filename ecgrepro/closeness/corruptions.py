@@ -86,7 +86,8 @@ def _lead_swap(cohort: Cohort, level: float, rng: np.random.Generator, _: Cohort
     some = _some(len(cohort), level, rng)
     signals[some, at["I"]] *= -1
     for a, b in (("II", "III"), ("aVR", "aVL")):
-        signals[np.ix_(some, [at[a], at[b]])] = signals[np.ix_(some, [at[b], at[a]])]
+        pair = np.array([at[a], at[b]])
+        signals[np.ix_(some, pair)] = signals[np.ix_(some, pair[::-1])]
     return replace(cohort, signals=signals, fingerprint="")
 
 

@@ -170,7 +170,7 @@ def _real_root(name: str, root: str | Path | None) -> Path:
         if not data:
             raise EcgreproError(
                 f"where is {name}? Give its folder as root, set ECGREPRO_DATA to the folder that "
-                f"holds {FOLDERS[name]}/, or {way_out.split(',')[0]}"
+                f"holds {FOLDERS[name]}/, or {way_out.split(',', maxsplit=1)[0]}"
             )
         root = Path(data) / FOLDERS[name]
     root = Path(root).absolute()

@@ -57,7 +57,7 @@ def by_rhythm(rows: Sequence[Result]) -> pd.DataFrame:
     """Metrics down, rhythms across: value and floor; bold where the intervals are apart."""
     cells: dict[str, dict[str, str]] = {}
     for row, floor in pairs(rows):
-        if not row.rhythm or row.value is None:
+        if not row.rhythm or row.value is None or floor is None or floor.value is None:
             continue
         digits = _digits(max(row.value, floor.value, key=abs))
         text = f"{row.value:.{digits}f} ({floor.value:.{digits}f})"
@@ -76,7 +76,7 @@ def notes(rows: Sequence[Result]) -> list[str]:
     for row in rows:
         if row.value is None and row.comparison != FLOOR:
             sizes = where.setdefault(row.note, {})
-            sizes.setdefault(row.rhythm or "all rhythms", set()).add(row.n)
+            sizes.setdefault(row.rhythm or "all rhythms", set()).add(row.n or 0)
             what.setdefault(row.note, {})[METRICS[row.metric].words] = None
     return [
         f"{note}; {', '.join(f'{r} ({_span(n)})' for r, n in where[note].items())}: "

@@ -16,6 +16,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecgrepro.closeness import FAMILIES, METRICS
@@ -172,12 +173,12 @@ def _pictures(judged: Judged) -> list[Picture]:
     return [
         *pictures,
         _picture(
-            plots_closeness.closest_pairs(of_synthetic, of_train).figure,
+            _figure_of(plots_closeness.closest_pairs(of_synthetic, of_train)),
             "The synthetic records nearest to a training record, each above it: if a pair looks "
             "like one record twice, a patient was copied.",
         ),
         _picture(
-            plots_closeness.farthest(of_synthetic, of_test[0]).figure,
+            _figure_of(plots_closeness.farthest(of_synthetic, of_test[0])),
             "The synthetic records farthest from every real test record.",
         ),
     ]
@@ -193,6 +194,12 @@ def _metrics() -> pd.DataFrame:
         }
         for metric in METRICS.values()
     )
+
+
+def _figure_of(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # it was drawn a moment ago
+    return figure
 
 
 def _picture(figure: Figure, caption: str) -> Picture:

@@ -31,7 +31,7 @@ def tried_table(rows: Sequence[Result]) -> pd.DataFrame:
 
 def validation_records(rows: Sequence[Result]) -> int:
     """How many validation records the recipes were chosen by."""
-    return next(row.n for row in rows if row.scope == TRIED)
+    return next(row.n for row in rows if row.scope == TRIED and row.n is not None)
 
 
 def confirmed_table(rows: Sequence[Result]) -> pd.DataFrame:
@@ -87,5 +87,5 @@ def verdict_sentence(rows: Sequence[Result]) -> str:
 
 def largest_p_value(rows: Sequence[Result], times: int) -> str:
     """The largest p-value of a confirmation, multiplied by the fractions that were asked before."""
-    most = times * max(row.p_value for row in _gains(rows))
+    most = times * max(row.p_value or 0.0 for row in _gains(rows))
     return f"Its largest p-value, times the {times} fractions of the reference run, is {most:.3f}."

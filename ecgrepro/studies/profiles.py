@@ -91,7 +91,8 @@ class Simulation(_Part):
 
 class Pool(_Part):
     """Synthetic records per generator: of each rhythm at least ``minimum``, and enough for the
-    largest ratio of `Augmentation`."""
+    largest ratio of `Augmentation`.
+    """
 
     minimum: Count
     seed: Seed = 0
@@ -277,7 +278,7 @@ def load_profile(name: str | Path, data: str = "simulated") -> Profile:
         raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
     if not path.is_file():
         if not is_file_name(name):
-            require_checkout(f"profile {name!r}")
+            require_checkout(f"profile {name!r}, unlike the path of a YAML file,")
         raise EcgreproError(
             f"unknown profile {str(name)!r}: choose one of {', '.join(profile_names())}, "
             "or give the path of a YAML file"

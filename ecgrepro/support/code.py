@@ -197,7 +197,7 @@ class Package:
     def _follow(self, name: str, attribute: str, rest: _Chain) -> list[_Unit | str] | None:
         """What an imported name, with attributes, stands for."""
         chain = (attribute, *rest) if attribute else rest
-        if name.split(".")[0] != self.root.name:
+        if name.split(".", maxsplit=1)[0] != self.root.name:
             return [".".join((name, *([attribute] if attribute else [])))]
         module = self.module(name)
         return self._of_module(module, chain) if module else None

@@ -177,7 +177,7 @@ def write_section(
     figures.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(figures) as file:
         np.savez_compressed(file, **{_FACTS: facts}, **section.arrays)
-    facts = {"section": name.split("/")[0], **provenance, **section.provenance}
+    facts = {"section": name.split("/", maxsplit=1)[0], **provenance, **section.provenance}
     return write_results(directory / RESULTS / f"{name}.json", section.rows, facts), figures
 
 

@@ -9,20 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.cohorts import millivolts
 from helpers.commands import run
+from helpers.judged import FOLDS, TINY, write_judged_folders
 
-from ecgrepro import EcgreproError, load_cohort, make_generator
+from ecgrepro import EcgreproError, load_cohort
 from ecgrepro.classifier.classifier import Classifier
-from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.datasets.wfdb_export import export_wfdb
 from ecgrepro.studies import evaluation as folder
 from ecgrepro.support.files import write_whole
-
-TINY = ClassifierConfig(widths=(8, 16), updates=20, evaluate_every=10)
-RHYTHMS = {"SR": 60, "SB": 60, "AFIB": 60}
-FOLDS = {"train": [1, 2, 3, 4], "validation": [5], "test": [6, 7, 8, 9, 10]}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +26,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("closeness")
     before = os.environ.get("ECGREPRO_CACHE")
     os.environ["ECGREPRO_CACHE"] = str(home / "cache")
-    trained = make_generator("simulator").fit(millivolts(6, samples=1000))
-    export_wfdb(trained.sample(RHYTHMS, seed=0), home / "real")
-    export_wfdb(trained.sample(dict.fromkeys(RHYTHMS, 30), seed=1), home / "made")
-    parts = load_cohort(str(home / "real"), scale="mV").split(**FOLDS)
-    Classifier(TINY, seed=0).fit(parts["train"], parts["validation"]).save(home / "classifier")
+    write_judged_folders(home)
     yield home
     if before is None:
         del os.environ["ECGREPRO_CACHE"]

@@ -77,12 +77,12 @@ for section, names in json.loads(sys.argv[1]).items():
         module, _, attribute = name.rpartition(".")
         if not hasattr(importlib.import_module(module), attribute):
             importlib.import_module(name)
-    heavy = {"torch", "scipy", "sklearn", "wfdb", "neurokit2"} & set(sys.modules)
+    heavy = {"torch", "sklearn", "wfdb", "neurokit2"} & set(sys.modules)
     assert not heavy, f"{section} imports {heavy}"
 """
 
 
-def test_what_notebooks_import_needs_neither_torch_nor_scipy():
+def test_what_notebooks_import_needs_neither_torch_nor_sklearn():
     """So that a reader's page is there in seconds."""
     names = json.dumps({section: notebook_code(section) for section in SECTIONS})
     done = subprocess.run([sys.executable, "-c", IMPORTING, names], capture_output=True, text=True)

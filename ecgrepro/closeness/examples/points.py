@@ -3,7 +3,7 @@
 Everything is drawn from formulas with a seed. Examples in records: `closeness.examples.records`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -285,9 +285,14 @@ def _fidelity(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
 
 def _privacy(train: np.ndarray, held_out: np.ndarray, points: np.ndarray) -> dict[str, float]:
     """The four metrics; every record is a patient of its own."""
-    patients = {"train_patients": np.arange(len(train)),
-                "held_out_patients": len(train) + np.arange(len(held_out))}  # fmt: skip
-    auc = membership_auc(train, held_out, points, resamples=2, **patients)[0]
+    auc, _, _ = membership_auc(
+        train,
+        held_out,
+        points,
+        train_patients=np.arange(len(train)),
+        held_out_patients=len(train) + np.arange(len(held_out)),
+        resamples=2,
+    )
     return {
         "distance_ratio": distance_ratio(train, held_out, points),
         "near_copies": near_copies(train, held_out, points).share,
@@ -304,7 +309,12 @@ def _cases(
     """A maker of cases that share the real and the honest set."""
     good = dict(measure(real, honest))
 
-    def make(words: str, synthetic: np.ndarray, sees=(), misses=()) -> Case:
+    def make(
+        words: str,
+        synthetic: np.ndarray,
+        sees: Sequence[str] = (),
+        misses: Sequence[str] = (),
+    ) -> Case:
         values = dict(measure(real, synthetic))
         return Case(words, real, synthetic, values, good, tuple(sees), tuple(misses))
 

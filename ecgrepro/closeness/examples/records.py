@@ -1,6 +1,6 @@
 """Worked examples of the metrics in simulated records: what each sees, and what it misses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -79,7 +79,7 @@ def _chosen(
     return _prepared(found, scale, FS)
 
 
-def _prepared(raw: Sequence[np.ndarray], scale: str, fs: float) -> np.ndarray:
+def _prepared(raw: Iterable[np.ndarray], scale: str, fs: float) -> np.ndarray:
     out = np.stack([preprocess(record, RAW, fs=fs, scale=scale) for record in raw])
     out.flags.writeable = False
     return out
@@ -100,16 +100,16 @@ def signal_cases(seed: int = 0, n: int = 20) -> dict[str, list[Case]]:
     smeared = standardize(gaussian_filter1d(honest, 0.045 * FS, axis=2))
     copied = np.repeat(honest[_most_typical(real, honest)][None], n, axis=0)
 
-    def spectra(a, b):
+    def spectra(a: np.ndarray, b: np.ndarray) -> float:
         return float(spectrum_distance(a, b, FS).mean())
 
-    def correlations(a, b):
+    def correlations(a: np.ndarray, b: np.ndarray) -> float:
         return float(autocorrelation_difference(a, b, FS).mean())
 
-    def amplitudes(a, b):
+    def amplitudes(a: np.ndarray, b: np.ndarray) -> float:
         return float(amplitude_distance(a, b).mean())
 
-    def dtw(a, b):
+    def dtw(a: np.ndarray, b: np.ndarray) -> float:
         return float(dtw_to_nearest(a, b, FS).mean())
 
     backwards = honest[..., ::-1]
