@@ -1,4 +1,4 @@
-"""Draw the README's picture: the first synthetic record of each class of a pool.
+r"""Draw the README's picture: the first synthetic record of each class of a pool.
 
 ecgrepro train unet --dataset chapman --labels rhythm4 --out models/unet
 ecgrepro sample models/unet --rhythm SR=1 --rhythm SB=1 --rhythm GSVT=1 --rhythm AFIB=1 \\

@@ -34,12 +34,12 @@ def learning_curve(
     ax = own_axes((6.4, 3.6), ax)
     marks = sorted({float(v) for x, *_ in curves.values() for v in x})
     for i, (name, (x, y, *band)) in enumerate(curves.items()):
-        x = [marks.index(v) for v in x] if even else x
+        at = [marks.index(v) for v in x] if even else x
         color = PALETTE[i % len(PALETTE)]
-        marker = "o" if len(x) <= 12 else None
-        ax.plot(x, y, color=color, marker=marker, markersize=4, label=name)
+        marker = "o" if len(at) <= 12 else None
+        ax.plot(at, y, color=color, marker=marker, markersize=4, label=name)
         if band:
-            ax.fill_between(x, *band, color=color, alpha=0.18, linewidth=0)
+            ax.fill_between(at, *band, color=color, alpha=0.18, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     if from_zero:
         ax.set_ylim(0, 1.1 * max(float(np.max(y)) for _, y, *_ in curves.values()) or 1)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ecgrepro.closeness.catalogue import METRICS
 from ecgrepro.closeness.examples.cases import FS, SHORT, Case, MarkedBeat
 from ecgrepro.closeness.metrics.prdc import radii
-from ecgrepro.figures.style import INK, PALETTE, STYLE
+from ecgrepro.figures.style import INK, PALETTE, STYLE, Drawn, Given
 
 GREY = "#8c8c8c"
 SMALL = 8
@@ -20,11 +20,11 @@ WIDTH = 7.5  # inches: about what a page of the book is wide, so that text keeps
 ARROW = {"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0}
 
 
-def styled(draw: Callable) -> Callable:
+def styled(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
     """Draw in the book's style, with the smaller text of small panels."""
 
     @wraps(draw)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
         with plt.style.context([STYLE, {"font.size": SMALL}]):
             return draw(*args, **kwargs)
 

@@ -96,7 +96,11 @@ def judge(
 
 
 def trained_on(
-    classifier: Classifier, parts: dict[str, Cohort], synthetic: Cohort, seed: int, device=None
+    classifier: Classifier,
+    parts: dict[str, Cohort],
+    synthetic: Cohort,
+    seed: int,
+    device: str | None = None,
 ) -> list[Result]:
     """TSTR: macro-F1 on the real test records of a classifier trained on synthetic ones.
 

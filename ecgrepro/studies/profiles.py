@@ -90,8 +90,9 @@ class Simulation(_Part):
 
 
 class Pool(_Part):
-    """Synthetic records per generator: of each rhythm at least ``minimum``, and enough for the
-    largest ratio of `Augmentation`.
+    """Synthetic records of a generator.
+
+    Of each rhythm at least ``minimum``, and enough for the largest ratio of `Augmentation`.
     """
 
     minimum: Count

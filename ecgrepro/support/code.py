@@ -322,7 +322,7 @@ class _Tree:
                 self._visit_field(name, value, kind, in_class=in_class)
         self.words.append(")")
 
-    def _visit_field(self, name: str, value, kind: str, *, in_class: bool) -> None:
+    def _visit_field(self, name: str, value: object, kind: str, *, in_class: bool) -> None:
         self.words.append("targets" if (kind, name) == ("Assign", "target") else name)
         if isinstance(value, list):
             for item in value:

@@ -119,7 +119,7 @@ class Progress:
         """Whether a job or one before it has to be done: not there, or its key has changed."""
         if job.id not in known:
             before = (self.graph.jobs[name] for name in job.needs)
-            known[job.id] = any([self._is_pending(other, known) for other in before]) or not all(
+            known[job.id] = any(self._is_pending(other, known) for other in before) or not all(
                 path.exists() for path in self.graph.outputs(job)
             )
             if not known[job.id] and job.kind not in ("section", "page", "book"):

@@ -258,7 +258,7 @@ class Graph:
         pretrained = tuple(job.id for job in jobs)
         needs = (*self._training_needs(tasks), *pretrained)
         if not group.startswith("real-"):
-            real = {d for d in (t.dataset for t in tasks)}
+            real = {task.dataset for task in tasks}
             needs += tuple(f"arms/real-{d}-0" for d in (*HOSPITALS, MERGED) if d in real)
         for i, part in enumerate(_chunks(tasks, classifier.updates)):
             code = (f"{_PRODUCTS}.arm_outcome",)

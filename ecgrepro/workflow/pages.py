@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 
@@ -27,6 +28,9 @@ from ecgrepro.support.digests import json_digest
 from ecgrepro.support.files import write_whole
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.sockets import own_sockets
+
+if TYPE_CHECKING:
+    from papermill.exceptions import PapermillExecutionError
 
 FOLDER = PROJECT / "notebooks"
 TITLES = {HOSPITALS[0]: "PTB-XL", HOSPITALS[1]: "Chapman", MERGED: "both hospitals merged"}
@@ -199,7 +203,7 @@ def command(page: Page, profile: str, data: str) -> str:
     return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
 
 
-def _explain(page: Page, error, failed: Path) -> str:
+def _explain(page: Page, error: PapermillExecutionError, failed: Path) -> str:
     trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback)).strip()
     return (
         f"{page.name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"

@@ -104,7 +104,7 @@ def _command(target: Path, profile: str, data: str, run_dir: Path, cores: int) -
 def _interruptible() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end a run as Ctrl-C does; what is ignored (nohup) stays ignored."""
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
     before = {}
@@ -214,6 +214,8 @@ def _end(process: subprocess.Popen) -> None:
 def _environment() -> dict[str, str]:
     """Folders for processes that work elsewhere, and the plugin that Snakemake is to find."""
     names = ("ECGREPRO_DATA", "ECGREPRO_CACHE")
-    folders = {name: os.path.abspath(os.environ[name]) for name in names if os.environ.get(name)}
+    folders = {
+        name: str(Path(os.environ[name]).absolute()) for name in names if os.environ.get(name)
+    }
     path = os.pathsep.join(filter(None, (str(PLUGINS), os.environ.get("PYTHONPATH"))))
     return {**folders, "PYTHONPATH": path}

@@ -1,4 +1,4 @@
-"""Augmentation: does training on real and synthetic records beat training on real ones alone?"""
+"""Augmentation: training on real and synthetic records against training on real ones alone."""
 
 from collections.abc import Mapping, Sequence
 

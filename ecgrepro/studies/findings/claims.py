@@ -4,7 +4,7 @@ The thresholds are ours: the paper's own numbers are not public. Only the paper'
 count here: neither our own nor the simulator speaks for or against a claim.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -45,7 +45,9 @@ def _shown(row: pd.Series) -> str:
     return number(row["value"], row["low"], row["high"])
 
 
-def _differences(results: pd.DataFrame, datasets, metrics=("macro_f1",)) -> pd.DataFrame:
+def _differences(
+    results: pd.DataFrame, datasets: Iterable[str], metrics: Iterable[str] = ("macro_f1",)
+) -> pd.DataFrame:
     papers = tuple(f"real + {name}" for name in paper_generators())
     return results[
         (results["section"] == "04_augmentation")
