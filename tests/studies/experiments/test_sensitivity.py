@@ -13,16 +13,15 @@ from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.closeness.corruptions import CORRUPTIONS
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, half_widths, verdict
 from ecgrepro.studies.experiments.detectors import PROMISED, calibration_results, twice
+from ecgrepro.studies.experiments.sensitivity import damages, three_sets
 from ecgrepro.studies.findings.sensitivity import (
     ATTACKS,
     MEMORIZER,
     NOTHING,
     PLANTED,
     STRANGERS,
-    damages,
     dose_curves,
     privacy_failures,
-    three_sets,
     unseen,
     verdicts,
 )
