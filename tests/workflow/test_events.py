@@ -4,7 +4,9 @@ import io
 import json
 import logging
 import sys
+from collections import deque
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -149,11 +151,10 @@ def emitted(handler, capsys, message, **facts) -> dict:
 
 
 def test_the_plugin_says_an_event_in_one_line_of_json(handler, capsys):
-    from snakemake.io import Log, Wildcards
     from snakemake_interface_logger_plugins.common import LogEvent
 
-    wildcards = Wildcards(fromdict={"name": "chapman"})
-    logs = Log(["/run/logs/cohort/chapman.log"])
+    wildcards = MappingProxyType({"name": "chapman"})  # Snakemake's own kinds are no JSON either
+    logs = deque(["/run/logs/cohort/chapman.log"])
     found = emitted(
         handler, capsys, "rule\ncohort é", event=LogEvent.JOB_INFO, jobid=3, rule_name="cohort",
         wildcards=wildcards, reason="Missing", log=logs, shellcmd="secret",
