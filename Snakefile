@@ -15,7 +15,7 @@ if DATA == "real":
     RECORDINGS = [recordings_fingerprint(name) for name in READERS]
 DO = (
     "{sys.executable:q} -m ecgrepro job {rule} {params.name:q} "
-    "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q} > {log:q} 2>&1"
+    "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q} --key {params.key} > {log:q} 2>&1"
 )
 
 

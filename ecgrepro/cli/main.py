@@ -105,6 +105,7 @@ def job(
     profile: Profile,
     data: Annotated[Data, typer.Option()],
     run_dir: Annotated[Path, typer.Option()],
+    key: Annotated[str, typer.Option()],
 ) -> None:
     """Do one job of the study's graph."""
     require_checkout("ecgrepro job")
@@ -112,7 +113,7 @@ def job(
     from ecgrepro.workflow.work import do
 
     try:
-        do(kind, name, profile, data.value, run_dir)
+        do(kind, name, profile, data.value, run_dir, key)
     except EcgreproError as error:
         print(f"{FAILED}{json.dumps(str(error))}", file=sys.stderr)
         sys.exit(1)
