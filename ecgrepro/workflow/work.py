@@ -36,8 +36,8 @@ def do(kind: str, name: str, profile: str, data: str, run_dir: Path, key: str) -
     with _one_gpu() if RESOURCES[kind].uses_gpu and kind != "generator" else _nothing():
         from ecgrepro.workflow.run import Run, prepare_process
 
+        prepare_process(graph.profile.threads)
         run = Run(profile, data, run_dir)
-        prepare_process(run.profile.threads)
         if kind == "section":
             _section(run, graph.pages[name], key)
             return
