@@ -74,13 +74,15 @@ def run_study(
     command = _command(target, profile, data, run_dir, cores or os.cpu_count() or 1)
     default = run_dir == run_directory(profile, data)
     graph = Graph(profile, data, run_dir)
+    # Notebooks are read here: what is wrong with one is told before any work starts.
+    pages = {job.name for job in graph.jobs.values() if job.kind == "page"}
     try:
         with (
             _interruptible(),
             _claimed(run_dir, f"{settings.name} on {data} data", default) as lock,
         ):
             if not dry:
-                _remove_stale_pages(run_dir, set(graph.pages))
+                _remove_stale_pages(run_dir, pages)
             progress = _follow([*command, *(snakemake or [])], graph, lock)
     except KeyboardInterrupt:
         raise EcgreproError("interrupted; the same command continues where it stopped") from None
