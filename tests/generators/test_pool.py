@@ -80,7 +80,7 @@ def test_any_batch_size_gives_the_same_pool(counts, batch_size):
     assert {code: n for code, n in pool.counts().items() if n} == counts
     assert pool.table["record_id"].is_unique
     whole = noise().sample({"SR": 9, "SB": 9, "AFIB": 9}, seed=1)
-    wanted = [code for code in pool.table["record_id"]]
+    wanted = list(pool.table["record_id"])
     expected = whole.signals[whole.table["record_id"].isin(wanted).to_numpy()]
     np.testing.assert_array_equal(pool.signals, expected)
 
