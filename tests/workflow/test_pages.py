@@ -60,6 +60,14 @@ def test_a_notebook_is_thin(path):
 
 
 @each_notebook
+def test_a_figure_cell_shows_its_figure_alone(path):
+    """Its name and caption would be given to everything else that it shows."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if "figure" in cell.metadata.get("mystnb", {}):
+            assert len(cell.outputs) <= 1, cell.source
+
+
+@each_notebook
 def test_a_notebook_asks_for_its_own_section(path):
     asked = [
         ast.literal_eval(node.args[0])
