@@ -8,7 +8,7 @@ BIN := .venv/bin
 export ECGREPRO_DATA ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help book test data notebooks format browser clean
+.PHONY: help book test stress data notebooks format browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,12 +16,20 @@ help:  ## this list
 book: .venv/installed  ## run the study and build the book [PROFILE=quick DATA=simulated CORES=all]
 	@$(BIN)/ecgrepro run --profile $(PROFILE) --data $(DATA) --cores $(CORES)
 
-test: .venv/installed browser  ## ruff, import-linter, pytest, nbval, the pipeline, the book in a real browser
+test: .venv/installed browser  ## lint, layers, types, spelling, doctests, pytest with coverage, nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 15
+	$(BIN)/pyright
+	$(BIN)/codespell
+	$(BIN)/python notebooks/hygiene.py notebooks/*.ipynb
+	$(BIN)/python -m pytest --doctest-modules ecgrepro -q
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 15 --cov
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
+
+stress: .venv/installed  ## the long harnesses: kills, properties at size [ROUNDS=all of them]
+	$(BIN)/python -m pytest tests -m stress $(if $(ROUNDS),--stress-rounds $(ROUNDS))
 
 data: .venv/installed  ## download both data sets from PhysioNet, verified, to $ECGREPRO_DATA or data/
 	$(BIN)/ecgrepro data download ptb-xl
@@ -35,6 +43,7 @@ notebooks: .venv/installed  ## execute the stored notebooks again, in the smoke 
 format: .venv/installed  ## format code and notebooks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile
 
 # The environment is rebuilt when a pin changes.
 .venv/installed: requirements.txt pyproject.toml

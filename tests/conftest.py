@@ -10,6 +10,22 @@ from ecgrepro.datasets import FOLDERS
 from ecgrepro.support.provenance import PROJECT
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--stress-rounds",
+        type=int,
+        metavar="N",
+        help="shorten every long harness to N rounds (kills, random cases)",
+    )
+
+
+@pytest.fixture
+def stress_rounds(request):
+    """How many rounds a harness marked stress does: its own number, or fewer if asked."""
+    asked = request.config.getoption("--stress-rounds")
+    return lambda number: number if asked is None else min(number, asked)
+
+
 @pytest.fixture
 def one_thread():
     """PyTorch on one thread, as the profiles of the tests have it."""
