@@ -18,23 +18,24 @@ __all__ = ["GENERATORS", "GeneratorInfo", "find_generator", "load_generator", "m
 def make_generator(
     name: str, settings: dict[str, Any] | None = None, seed: int = 0, device: str = "auto"
 ) -> Generator:
-    """An untrained generator.
+    """Create an untrained generator.
 
     Parameters
     ----------
     name
         A key of `GENERATORS`.
     settings
-        Values of its settings; what is not given has its default.
+        Values of its settings; the others have their defaults.
     seed
-        Of the training.
+        Seed of the training.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
     Raises
     ------
     EcgreproError
-        The name or a key of the settings is unknown; what is allowed is said.
+        The name, a key or a value of the settings is unknown or wrong; the message lists what is
+        allowed.
 
     Examples
     --------
@@ -45,12 +46,19 @@ def make_generator(
 
 
 def load_generator(directory: str | Path, device: str = "auto") -> Generator:
-    """Load a saved generator of whichever model ``directory`` holds.
+    """Load a saved generator of any model.
+
+    Parameters
+    ----------
+    directory
+        Written by `Generator.save`.
+    device
+        As for `make_generator`.
 
     Raises
     ------
     EcgreproError
-        It holds no saved generator, or one that is damaged.
+        ``directory`` holds no saved generator, or a damaged one.
     """
     try:
         name = json.loads((Path(directory) / "generator.json").read_text())["name"]

@@ -1,4 +1,4 @@
-"""The one list of generators: what each is called, where it is, what it can.
+"""The registry of generators: names, titles, classes, settings and capabilities.
 
 Another generator is one file, with its settings beside it, and one entry in `GENERATORS`: profiles,
 pages, the command line and the documentation derive everything else from that entry. Models are
@@ -26,21 +26,21 @@ class GeneratorInfo:
     Attributes
     ----------
     name
-        As profiles and the command line have it: lower-case letters and digits.
+        Key in profiles and on the command line: lower-case letters and digits.
     title
-        As pages and tables have it; what stands in brackets is left out where there is little room.
+        Title on pages and in tables; text in brackets is left out where space is short.
     path
         The class, as ``package.module:Class``.
     settings
-        The class of its settings, or its place as ``package.module:Class``.
+        The class of its settings, or ``package.module:Class``.
     description
-        What it is, in a sentence.
+        One sentence for the documentation.
     in_paper
         Whether it is one of the paper's generators.
     learns
         Whether it learns from recordings; one that does not is a control.
     published
-        Settings of the form in which it was published, where that form is trained as well.
+        Settings of the published form, if that is trained for comparison.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class GeneratorInfo:
 
     @property
     def short_title(self) -> str:
-        """The title without what stands in brackets."""
+        """The title without text in brackets."""
         return self.title.split(" (")[0]
 
     @property
@@ -68,11 +68,11 @@ class GeneratorInfo:
         return self.path.replace(":", ".")
 
     def load_class(self) -> type[Generator]:
-        """The class; imports its module."""
+        """Import the class of the generator."""
         return _load(self.path)
 
     def settings_class(self) -> type[built_in.GeneratorSettings]:
-        """The class of its settings."""
+        """The class of its settings; of a built-in generator, it does not import PyTorch."""
         return _load(self.settings) if isinstance(self.settings, str) else self.settings
 
 
@@ -140,12 +140,17 @@ GENERATORS: dict[str, GeneratorInfo] = {entry.name: entry for entry in _ENTRIES}
 
 
 def find_generator(name: str) -> GeneratorInfo:
-    """The entry of a generator.
+    """The registry entry of a generator.
 
     Raises
     ------
     EcgreproError
-        There is none of that name; the known ones are listed.
+        The name is unknown; the known ones are listed.
+
+    Examples
+    --------
+    >>> find_generator("simulator").learns
+    False
     """
     if name not in GENERATORS:
         raise EcgreproError(

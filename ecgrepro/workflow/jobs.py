@@ -258,8 +258,9 @@ class Graph:
         pretrained = tuple(job.id for job in jobs)
         needs = (*self._training_needs(tasks), *pretrained)
         if not group.startswith("real-"):
-            real = {task.dataset for task in tasks}
-            needs += tuple(f"arms/real-{d}-0" for d in (*HOSPITALS, MERGED) if d in real)
+            for dataset in dict.fromkeys(task.dataset for task in tasks):
+                parts = len(_chunks(plans.real_tasks(self.profile, dataset), classifier.updates))
+                needs += tuple(f"arms/real-{dataset}-{i}" for i in range(parts))
         for i, part in enumerate(_chunks(tasks, classifier.updates)):
             code = (f"{_PRODUCTS}.arm_outcome",)
             jobs.append(Job("arms", f"{group}-{i}", settings, code, needs, part))

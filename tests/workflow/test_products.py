@@ -27,6 +27,8 @@ from ecgrepro.workflow.products import (
 )
 from ecgrepro.workflow.run import Run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def run(tmp_path) -> Run:
