@@ -171,7 +171,7 @@ def test_the_version_is_one(installed, wheel, tmp_path):
 @pytest.mark.parametrize(
     "command",
     [["run"], ["profiles"], ["freeze", "--run-dir", "x"], ["store", "--run-dir", "x"],
-     ["job", "page", "x", "--profile", "p", "--data", "real", "--run-dir", "x"]],
+     ["job", "page", "x", "--profile", "p", "--data", "real", "--run-dir", "x", "--key", "k"]],
     ids=lambda command: command[0],
 )  # fmt: skip
 def test_what_needs_a_checkout_says_so_in_a_sentence(installed, tmp_path, command):
@@ -201,7 +201,7 @@ def test_closeness_train_and_sample_work_without_a_checkout(installed, tmp_path)
     done = call(installed, tmp_path, "ecgrepro", "sample", "simulator", "--rhythm", "SR=2",
                 "--out", "samples")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "samples" / "RECORDS").read_text().split() == ["SR_00000", "SR_00001"]
+    assert (tmp_path / "samples" / "RECORDS").read_text().split() == ["SR_000000", "SR_000001"]
     done = call(installed, tmp_path, "ecgrepro", "train", "unet", "--dataset", "real",
                 "--profile", "quick", "--out", "unet")  # fmt: skip
     assert done.returncode == 1 and "profile 'quick', unlike the path" in done.stderr

@@ -18,6 +18,9 @@ class Hiding:
         hidden = name.partition(".")[0] in self.names
         return None if hidden else PathFinder.find_spec(name, path, target)
 
+    find_distributions = staticmethod(PathFinder.find_distributions)  # versions of packages
+    invalidate_caches = staticmethod(PathFinder.invalidate_caches)
+
 
 if (listed := Path(__file__).with_name("REFUSED")).is_file():
     sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding(listed.read_text().split())
