@@ -38,7 +38,7 @@ from ecgrepro.generators.diffusion.diffwave import PUBLISHED
 from ecgrepro.generators.diffusion.generator import DenoisingGenerator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from oracles import plain
+from helpers.oracles import plain
 
 BATCH = 32
 DIFFUSION = ("diffwave", "timediffusion", "unet")
