@@ -5,7 +5,8 @@ import time
 import pytest
 
 from ecgrepro import EcgreproError
-from ecgrepro.support.code import Package, code_fingerprint
+from ecgrepro.support.code import code_fingerprint
+from ecgrepro.support.syntax import Package
 
 FILES = {
     "__init__.py": "",
