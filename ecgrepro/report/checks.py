@@ -131,10 +131,11 @@ def sizes_sentence(rows: Sequence[Result]) -> str:
         own = sorted(
             (row for row in found if row.metric == metric), key=lambda row: required(row.n)
         )
-        first, last = own[0], own[-1]
-        spread = max(first.high - first.value, last.high - last.value)
-        text = f"{METRICS[metric].words} (from {first.value:.2f} to {last.value:.2f})"
-        (moved if abs(last.value - first.value) > spread else still).append(text)
+        ends = [(required(row.value), required(row.high)) for row in (own[0], own[-1])]
+        spread = max(high - value for value, high in ends)
+        first, last = (value for value, _ in ends)
+        text = f"{METRICS[metric].words} (from {first:.2f} to {last:.2f})"
+        (moved if abs(last - first) > spread else still).append(text)
     least, most = (f(required(row.n) for row in found) for f in (min, max))
     text = f"From {least} to {most} records a set, "
     text += f"{listed(moved)} change" if moved else "no metric changes"

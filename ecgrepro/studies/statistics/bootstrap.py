@@ -23,8 +23,8 @@ CHUNK = 250  # resamples at once, so that their weights stay in the processor's 
 class Estimate:
     """A value with its interval.
 
-    Of a difference, ``p_value`` is two-sided, and ``effect`` is Cohen's d for pairs: the mean over seeds in units
-    of their standard deviation; None for one seed, or if all seeds agree.
+    Of a difference, ``p_value`` is two-sided, and ``effect`` is Cohen's d for pairs: the mean over
+    seeds in units of their standard deviation; None for one seed, or if all seeds agree.
     """
 
     value: float
