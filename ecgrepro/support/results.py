@@ -11,13 +11,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import write_whole
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,18 @@ class Result:
     p_value: float | None = None
     effect: float | None = None
     note: str = ""
+
+
+def required(value: T | None) -> T:
+    """A value that is optional by its type but cannot be missing here, such as a bound of a row.
+
+    Examples
+    --------
+    >>> required(Result("macro_f1", 0.5, low=0.4).low)
+    0.4
+    """
+    assert value is not None, "a value is missing that must be there"
+    return value
 
 
 COLUMNS = ("profile", "data", "section", *(f.name for f in fields(Result)))
