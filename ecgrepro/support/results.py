@@ -70,8 +70,8 @@ COLUMNS = ("profile", "data", "section", *(f.name for f in fields(Result)))
 
 def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
     """Write rows and provenance as JSON; the file appears complete or not at all."""
-    rows = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
-    text = json.dumps({"provenance": provenance, "results": rows}, indent=1, sort_keys=True)
+    plain = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
+    text = json.dumps({"provenance": provenance, "results": plain}, indent=1, sort_keys=True)
     return write_whole(path, text + "\n")
 
 
