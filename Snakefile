@@ -24,7 +24,7 @@ def needs(kind):
 
     def inputs(wildcards):
         job = GRAPH.job(kind, wildcards.name)
-        if job.kind == "section" and job.name.startswith("07_helping/"):
+        if job.kind == "section" and job.name.startswith("07_recipes/"):
             hospital = job.name.split("/")[1]
             checkpoints.recipe.get(name=hospital)
             tests = [p for one in GRAPH.confirmations(hospital) for p in GRAPH.outputs(one)]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.classifier.resnet import ResNet1d
-from ecgrepro.classifier.training import forward, own_random_state, softmax, train_network
+from ecgrepro.classifier.training import forward, preserve_rng_state, softmax, train_network
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import whole_folder
@@ -113,7 +113,7 @@ class Classifier:
         if order is not None and tuple(order.shape) != wanted:
             raise EcgreproError(f"order must have shape {wanted}, not {tuple(order.shape)}")
         data = self._on_device(train), self._on_device(validation)
-        with own_random_state(self.seed, self.device):
+        with preserve_rng_state(self.seed, self.device):
             network = self._start(initial)
             self.network, self.history = train_network(
                 network, self.config, *data, self.seed, order
@@ -171,7 +171,7 @@ class Classifier:
             for name in ("labels", "updates", "best_update", "history"):
                 setattr(self, name, facts[name])
             self.signal = {**facts["signal"], "leads": tuple(facts["signal"]["leads"])}
-            with own_random_state(0, torch.device("cpu")):
+            with preserve_rng_state(0, torch.device("cpu")):
                 self.network = self._build()
             self.network.load_state_dict(load_file(directory / "weights.safetensors"))
         except FileNotFoundError as error:

@@ -127,7 +127,7 @@ def balanced_weights(targets: Tensor, classes: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+def preserve_rng_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the CPU's and the device's generators, and put them back as they were."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.backends.cudnn.flags(deterministic=True):

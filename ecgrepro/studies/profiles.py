@@ -179,12 +179,13 @@ class Transfer(_Part):
     pretrain_updates: Count
 
 
-class Helping(_Part):
-    """The chapter that looks for synthetic records that help.
+class RecipeSearch(_Part):
+    """The search for a recipe by which synthetic records help.
 
-    Recipes with records of ``generator`` (see `Profile.helper`) are tried at these shares of the
-    real training records and these scales of ``guidance``, and chosen on validation records with
-    ``seeds``, none of which is one of the profile's: those are for the test records.
+    Recipes with records of ``generator`` (see `Profile.recipe_generator`) are tried at these
+    fractions of the real training records and these scales of ``guidance``, and chosen on
+    validation records with ``seeds``, none of which is one of the profile's: those are for the
+    test records.
     """
 
     generator: LearnedName | None = None
@@ -218,14 +219,14 @@ class Profile(_Part):
     closeness: Closeness = Closeness()
     augmentation: Augmentation
     transfer: Transfer
-    helping: Helping
+    recipes: RecipeSearch
     real: dict = Field(default_factory=dict)
 
     @property
-    def helper(self) -> str:
+    def recipe_generator(self) -> str:
         """Whose records are to help: the one named, or the last that learns."""
         learned = [name for name in learned_generators() if name in self.generators]
-        return self.helping.generator or learned[-1]
+        return self.recipes.generator or learned[-1]
 
     @field_validator("name")
     @classmethod
@@ -236,9 +237,9 @@ class Profile(_Part):
 
     @model_validator(mode="after")
     def _apart(self):
-        if both := set(self.seeds) & set(self.helping.seeds):
+        if both := set(self.seeds) & set(self.recipes.seeds):
             raise ValueError(
-                f"helping.seeds and seeds share {sorted(both)}: choosing is not testing"
+                f"recipes.seeds and seeds share {sorted(both)}: choosing is not testing"
             )
         if not set(learned_generators()) & set(self.generators):
             raise ValueError(
@@ -325,8 +326,8 @@ def _checked(content: dict, where: str) -> Profile:
             here = f"{where} generators.{name},"
             raise _refusal(error, here, GENERATORS[name].settings_class()) from error
         wrong += _oddities(settings, used, f"generators.{name}")
-    if (named := profile.helping.generator) not in (None, *profile.generators):
-        wrong.append(f"  helping.generator: {named!r} is none of {', '.join(profile.generators)}")
+    if (named := profile.recipes.generator) not in (None, *profile.generators):
+        wrong.append(f"  recipes.generator: {named!r} is none of {', '.join(profile.generators)}")
     if wrong:
         raise EcgreproError(f"{where} cannot be used:\n" + "\n".join(wrong))
     return profile

@@ -227,9 +227,9 @@ class Graph:
                 trials = [profile.pool.seed, profile.quality.model_dump()]
                 code = (f"{_TRIALS}.draw_trials", *plans.generator_code(name))
                 jobs.append(Job("pool", f"{hospital}-{name}-trials", trials, code, needs))
-            for scale in profile.helping.guidance:
+            for scale in profile.recipes.guidance:
                 used = [profile.pool.model_dump(), profile.augmentation.ratios, scale]
-                name = profile.helper
+                name = profile.recipe_generator
                 code = (f"{_PRODUCTS}.synthetic_pool", *plans.generator_code(name))
                 needs = (f"generator/{self._generator_name(hospital, name)}",)
                 jobs.append(Job("pool", f"{hospital}-{name}-guidance{scale:g}", used, code, needs))
@@ -292,10 +292,10 @@ class Graph:
     def _recipes(self) -> list[Job]:
         jobs, profile = [], self.profile
         for hospital in HOSPITALS:
-            group = f"07_helping-{hospital}-search"
+            group = f"07_recipes-{hospital}-search"
             tasks = plans.search_tasks(profile, hospital)
             searching = self._training_jobs(group, tasks)
-            settings = [profile.helping.model_dump(), profile.augmentation.model_dump()]
+            settings = [profile.recipes.model_dump(), profile.augmentation.model_dump()]
             code = ("ecgrepro.workflow.sections.recipes.choose",)
             needs = tuple(job.id for job in searching)
             jobs += [*searching, Job(RECIPE, hospital, settings, code, needs)]
@@ -337,7 +337,7 @@ class Graph:
             needs += [f"pool/{dataset}-{name}", f"closeness/{dataset}-{name}"]
         if page.section == "03_closeness_checked":
             needs.append(f"closeness/{dataset}-checked")
-        if page.section == "07_helping":
+        if page.section == "07_recipes":
             needs.append(f"{RECIPE}/{dataset}")
         return list(dict.fromkeys(needs))
 
@@ -364,7 +364,7 @@ class Graph:
 
 def _confirmation(hospital: str) -> str:
     """The group of training runs that confirm the chosen recipes."""
-    return f"07_helping-{hospital}-test"
+    return f"07_recipes-{hospital}-test"
 
 
 def _chunks(tasks: Sequence, updates: int) -> list[tuple]:

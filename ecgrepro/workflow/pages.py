@@ -45,7 +45,7 @@ SECTIONS = {
     "04_augmentation": "Augmentation",
     "05_transfer": "Transfer",
     "06_claims": "The paper's claims",
-    "07_helping": "Synthetic data that helps",
+    "07_recipes": "Synthetic data that helps",
 }
 
 
@@ -96,7 +96,7 @@ def pages(profile: Profile) -> list[Page]:
     everything = tuple(page.name for page in found)  # it says on how many results it rests
     found.append(Page("06_claims", "all", SECTIONS["06_claims"], {}, everything))
     for hospital in HOSPITALS:
-        add("07_helping", hospital)
+        add("07_recipes", hospital)
     return found
 
 

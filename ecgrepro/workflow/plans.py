@@ -63,9 +63,9 @@ def search_tasks(profile: Profile, hospital: str) -> list[Task]:
     search = Search.of(profile)
     return [
         Task(hospital, arm, seed, fraction)
-        for fraction in profile.helping.fractions
+        for fraction in profile.recipes.fractions
         for arm in recipes(search, hospital, fraction)
-        for seed in profile.helping.seeds
+        for seed in profile.recipes.seeds
     ]
 
 
@@ -128,13 +128,13 @@ def section_settings(profile: Profile, section: str) -> dict[str, Any]:
     """The settings of a profile that a section reads beside those of the jobs before it."""
     keys = {"seeds", "resamples", "classifier", "generators"}
     keys |= {
-        "02_generators": {"quality", "pool", "augmentation", "helping"},
+        "02_generators": {"quality", "pool", "augmentation"},
         "02_generators_compared": {"quality", "augmentation"},
         "03_closeness": {"quality", "closeness", "pool"},
         "03_closeness_checked": {"closeness", "folds"},
         "04_augmentation": {"augmentation"},
         "05_transfer": {"transfer"},
-        "07_helping": {"helping", "augmentation"},
+        "07_recipes": {"recipes", "augmentation"},
     }.get(section, set())
     return {"name": profile.name, **profile.model_dump(include=keys, mode="json")}
 

@@ -18,11 +18,11 @@ from ecgrepro.support.results import read_content, read_results
 from ecgrepro.workflow.results import FIGURES, RESULTS, STORED, stored_run
 
 REFERENCE = "partial"  # the run that the claims are judged by
-NO_EVIDENCE = ("03_closeness_explained", "06_claims", "07_helping")  # for the claims: sections
-SEARCH = ("07_helping",)
+NO_EVIDENCE = ("03_closeness_explained", "06_claims", "07_recipes")  # for the claims: sections
+SEARCH = ("07_recipes",)
 SECTIONS = ("03_closeness", "04_augmentation", "05_transfer", *SEARCH)
 # Sections whose figure data hold no recording: only those are taken over from real recordings.
-_FREE = ("04_augmentation", "05_transfer", "07_helping")
+_FREE = ("04_augmentation", "05_transfer", "07_recipes")
 _SHOWN = ("profile", "data", "commit", "device", "seeds")  # of the provenance
 
 

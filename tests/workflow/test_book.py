@@ -29,7 +29,7 @@ SECTIONS = {
     "04_augmentation": ["chapman", "merged", "ptb-xl"],
     "05_transfer": ["chapman", "ptb-xl"],
     "06_claims": ["all"],
-    "07_helping": ["chapman", "ptb-xl"],
+    "07_recipes": ["chapman", "ptb-xl"],
 }
 # A PNG of one grey pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="

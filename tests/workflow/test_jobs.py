@@ -79,7 +79,7 @@ def test_a_section_needs_what_it_shows_and_nothing_else(graph):
     assert not {name for name in closeness if "unet" in name or "04_" in name or "05_" in name}
     assert not needed("03_closeness_explained/all")
     everything = {f"section/{page.name}" for page in pages(graph.profile)}
-    recipes = {f"section/07_helping/{hospital}" for hospital in HOSPITALS}
+    recipes = {f"section/07_recipes/{hospital}" for hospital in HOSPITALS}
     assert everything - recipes - {"section/06_claims/all"} <= needed("06_claims/all")
     assert not recipes & needed("06_claims/all")
 

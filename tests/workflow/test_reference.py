@@ -22,7 +22,7 @@ from ecgrepro.workflow.sections import Section
 FACTS = {"profile": "partial", "data": "partial real", "commit": "c" * 40, "dirty": False,
          "device": "cpu", "seeds": [0, 1],
          "generators_trained_on": {"unet of chapman": "a GPU"}}  # fmt: skip
-SECTIONS = ("03_closeness", "04_augmentation", "05_transfer", "07_helping")
+SECTIONS = ("03_closeness", "04_augmentation", "05_transfer", "07_recipes")
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, refer
     run = tmp_path / "run"
     for section in SECTIONS[:-1]:
         write(run, section)
-    with pytest.raises(EcgreproError, match="no results of 07_helping"):
+    with pytest.raises(EcgreproError, match="no results of 07_recipes"):
         freeze(run, folder=reference)
     for change in ({"data": "simulated"}, {"dirty": True}):
-        write(run, "07_helping", **change)
+        write(run, "07_recipes", **change)
         with pytest.raises(EcgreproError, match="only a run on real recordings by committed code"):
             freeze(run, folder=reference)
     assert not reference.exists()
-    write(run, "07_helping")
+    write(run, "07_recipes")
     frozen = freeze(run, folder=reference)
     assert len(frozen) == 4 and all(path.is_file() for path in frozen)
     with monkeypatch.context() as patch:  # what was frozen before outlives a full disk
@@ -65,9 +65,9 @@ def test_the_frozen_run_is_of_real_recordings_and_committed_code(tmp_path, refer
         freeze(run, folder=reference)
     found = reference_results()
     assert list(found["section"]) == list(SECTIONS[:-1])  # what helps is no evidence for a claim
-    assert ask("07_helping", "chapman", run="partial").rows == [Result("macro_f1", 0.5)]
-    with pytest.raises(EcgreproError, match="no results of 07_helping/ptb-xl in partial"):
-        ask("07_helping", "ptb-xl", run="partial")
+    assert ask("07_recipes", "chapman", run="partial").rows == [Result("macro_f1", 0.5)]
+    with pytest.raises(EcgreproError, match="no results of 07_recipes/ptb-xl in partial"):
+        ask("07_recipes", "ptb-xl", run="partial")
     facts = reference_facts()
     assert facts["seeds"] == ["0, 1"] and facts["generators"] == ["a GPU (unet)"]
 
@@ -76,13 +76,13 @@ def test_a_confirmation_stands_beside_the_reference_run(tmp_path, reference):
     for section in SECTIONS:
         write(tmp_path / "run", section)
     frozen = freeze(tmp_path / "run", folder=reference)
-    write(tmp_path / "again", "07_helping", profile="confirm")
+    write(tmp_path / "again", "07_recipes", profile="confirm")
     beside = freeze(tmp_path / "again", SEARCH, reference)
     assert [path.relative_to(reference).parts[:-1] for path in beside] == [
-        ("confirm", "results", "07_helping")
+        ("confirm", "results", "07_recipes")
     ]
     assert all(path.is_file() for path in frozen)
-    assert ask("07_helping", "chapman", run="confirm").rows == [Result("macro_f1", 0.5)]
+    assert ask("07_recipes", "chapman", run="confirm").rows == [Result("macro_f1", 0.5)]
 
 
 def test_figure_data_that_hold_recordings_are_not_taken_over(tmp_path, reference):
@@ -91,7 +91,7 @@ def test_figure_data_that_hold_recordings_are_not_taken_over(tmp_path, reference
         write(tmp_path / "run", section)
     freeze(tmp_path / "run", folder=reference)
     kept = {path.parent.name for path in (reference / "partial" / "figures").rglob("*.npz")}
-    assert kept == {"04_augmentation", "05_transfer", "07_helping"}
+    assert kept == {"04_augmentation", "05_transfer", "07_recipes"}
     assert ask("03_closeness", "chapman", run="partial").arrays == {}
 
 

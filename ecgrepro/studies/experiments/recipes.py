@@ -50,9 +50,9 @@ class Search:
     def of(cls, profile: Profile) -> "Search":
         """The search of a profile."""
         return cls(
-            profile.helper,
+            profile.recipe_generator,
             profile.augmentation.ratios,
-            profile.helping.guidance,
+            profile.recipes.guidance,
             SIMULATOR in profile.generators,
         )
 

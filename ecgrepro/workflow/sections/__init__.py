@@ -28,7 +28,7 @@ MODULES = {  # section: module of its compute half
     "04_augmentation": "augmentation",
     "05_transfer": "transfer",
     "06_claims": "claims",
-    "07_helping": "recipes",
+    "07_recipes": "recipes",
 }
 
 

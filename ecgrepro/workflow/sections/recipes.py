@@ -44,14 +44,14 @@ def choose(run: Run, dataset: str) -> dict[float, Arm]:
 
 
 def _tried(run: Run, dataset: str) -> dict[float, list[Result]]:
-    helping, search = run.profile.helping, Search.of(run.profile)
+    settings, search = run.profile.recipes, Search.of(run.profile)
     validation = run.splits(dataset)["validation"]
     found = {}
-    for fraction in helping.fractions:
+    for fraction in settings.fractions:
         outcomes = {
             arm.name: [
                 arm_outcome(run, Task(dataset, arm, seed, fraction)).validation
-                for seed in helping.seeds
+                for seed in settings.seeds
             ]
             for arm in recipes(search, dataset, fraction)
         }

@@ -22,7 +22,7 @@ def test_without_results_nothing_is_judged(tmp_path):
 def test_worked_examples_verdicts_and_recipes_are_no_evidence(tmp_path):
     run = Run("smoke", "simulated", tmp_path)
     found = Section([Result("coverage", 1.0)])
-    for section in ("03_closeness_explained", "06_claims", "07_helping"):
+    for section in ("03_closeness_explained", "06_claims", "07_recipes"):
         write_section(run.directory, f"{section}/all", found, FACTS)
     with pytest.raises(EcgreproError, match="no results in"):
         compute(run)
