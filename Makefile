@@ -8,7 +8,7 @@ BIN := .venv/bin
 export ECGREPRO_DATA ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help book test data notebooks format browser clean
+.PHONY: help book test lint stress data notebooks format browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,11 +16,22 @@ help:  ## this list
 book: .venv/installed  ## run the study and build the book [PROFILE=quick DATA=simulated CORES=all]
 	@$(BIN)/ecgrepro run --profile $(PROFILE) --data $(DATA) --cores $(CORES)
 
-test: .venv/installed browser  ## ruff, pytest, nbval, the pipeline, the book in a real browser
+test: .venv/installed browser lint  ## everything that a change must pass: lint, types, tests, notebooks, the book in a browser
+	$(BIN)/python -m pytest tests --doctest-modules ecgrepro --cov --cov-report term:skip-covered --cov-fail-under 85 \
+	  -n 2 --dist loadfile --durations 15
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
+
+lint: .venv/installed  ## format, lint, layers, types, spelling, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 15
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
+	$(BIN)/snakefmt --check Snakefile
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+stress: .venv/installed  ## the long harnesses, ten times as long: kills at random moments, simulated studies
+	$(BIN)/python -m pytest tests -m stress --stress 10
 
 data: .venv/installed  ## download both data sets from PhysioNet, verified, to $ECGREPRO_DATA or data/
 	$(BIN)/ecgrepro data download ptb-xl
@@ -34,6 +45,7 @@ notebooks: .venv/installed  ## execute the stored notebooks again, in the smoke 
 format: .venv/installed  ## format code and notebooks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/snakefmt -q Snakefile
 
 # The environment is rebuilt when a pin changes.
 .venv/installed: requirements.txt pyproject.toml

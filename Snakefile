@@ -15,7 +15,7 @@ if DATA == "real":
     RECORDINGS = [recordings_fingerprint(name) for name in READERS]
 DO = (
     "{sys.executable:q} -m ecgrepro job {rule} {params.name:q} "
-    "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q} > {log:q} 2>&1"
+    "--profile {PROFILE:q} --data {DATA:q} --run-dir {RUN:q} --key {params.key} > {log:q} 2>&1"
 )
 
 
@@ -63,15 +63,15 @@ rule book:
         lambda wildcards: GRAPH.inputs(GRAPH.jobs["book/index"]),
     output:
         RUN / "book" / "index.html",
-    params:
-        name="index",
-        key=lambda wildcards: GRAPH.key(GRAPH.jobs["book/index"]),
+    log:
+        RUN / "logs" / "book.log",
     resources:
         mem_mb=RESOURCES["book"].mem_mb,
         runtime=RESOURCES["book"].runtime,
         gpu=gpu("book"),
-    log:
-        RUN / "logs" / "book.log",
+    params:
+        name="index",
+        key=lambda wildcards: GRAPH.key(GRAPH.jobs["book/index"]),
     shell:
         DO
 
@@ -81,15 +81,15 @@ rule page:
         needs("page"),
     output:
         str(RUN / "notebooks" / "{name}.ipynb"),
-    params:
-        name="{name}",
-        key=key("page"),
+    log:
+        log_of("page"),
     resources:
         mem_mb=RESOURCES["page"].mem_mb,
         runtime=RESOURCES["page"].runtime,
         gpu=gpu("page"),
-    log:
-        log_of("page"),
+    params:
+        name="{name}",
+        key=key("page"),
     shell:
         DO
 
@@ -100,16 +100,16 @@ rule section:
     output:
         str(RUN / "results" / "{name}.json"),
         str(RUN / "figures" / "{name}.npz"),
-    params:
-        name="{name}",
-        key=key("section"),
+    log:
+        log_of("section"),
     threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["section"].mem_mb,
         runtime=RESOURCES["section"].runtime,
         gpu=gpu("section"),
-    log:
-        log_of("section"),
+    params:
+        name="{name}",
+        key=key("section"),
     shell:
         DO
 
@@ -119,16 +119,16 @@ rule closeness:
         needs("closeness"),
     output:
         marker("closeness"),
-    params:
-        name="{name}",
-        key=key("closeness"),
+    log:
+        log_of("closeness"),
     threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["closeness"].mem_mb,
         runtime=RESOURCES["closeness"].runtime,
         gpu=gpu("closeness"),
-    log:
-        log_of("closeness"),
+    params:
+        name="{name}",
+        key=key("closeness"),
     shell:
         DO
 
@@ -139,16 +139,16 @@ checkpoint recipe:
         needs("recipe"),
     output:
         marker("recipe"),
-    params:
-        name="{name}",
-        key=key("recipe"),
+    log:
+        log_of("recipe"),
     threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["recipe"].mem_mb,
         runtime=RESOURCES["recipe"].runtime,
         gpu=gpu("recipe"),
-    log:
-        log_of("recipe"),
+    params:
+        name="{name}",
+        key=key("recipe"),
     shell:
         DO
 
@@ -158,16 +158,16 @@ rule arms:
         needs("arms"),
     output:
         marker("arms"),
-    params:
-        name="{name}",
-        key=key("arms"),
+    log:
+        log_of("arms"),
     threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["arms"].mem_mb,
         runtime=RESOURCES["arms"].runtime,
         gpu=gpu("arms"),
-    log:
-        log_of("arms"),
+    params:
+        name="{name}",
+        key=key("arms"),
     shell:
         DO
 
@@ -177,17 +177,17 @@ rule pool:
         needs("pool"),
     output:
         marker("pool"),
-    params:
-        name="{name}",
-        key=key("pool"),
-    threads: GRAPH.profile.threads
+    log:
+        log_of("pool"),
     priority: 20
+    threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["pool"].mem_mb,
         runtime=RESOURCES["pool"].runtime,
         gpu=gpu("pool"),
-    log:
-        log_of("pool"),
+    params:
+        name="{name}",
+        key=key("pool"),
     shell:
         DO
 
@@ -198,17 +198,17 @@ rule generator:
         needs("generator"),
     output:
         marker("generator"),
-    params:
-        name="{name}",
-        key=key("generator"),
-    threads: GRAPH.profile.threads
+    log:
+        log_of("generator"),
     priority: 30
+    threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["generator"].mem_mb,
         runtime=RESOURCES["generator"].runtime,
         gpu=gpu("generator"),
-    log:
-        log_of("generator"),
+    params:
+        name="{name}",
+        key=key("generator"),
     shell:
         DO
 
@@ -218,17 +218,17 @@ rule classifier:
         needs("classifier"),
     output:
         marker("classifier"),
-    params:
-        name="{name}",
-        key=key("classifier"),
-    threads: GRAPH.profile.threads
+    log:
+        log_of("classifier"),
     priority: 10
+    threads: GRAPH.profile.threads
     resources:
         mem_mb=RESOURCES["classifier"].mem_mb,
         runtime=RESOURCES["classifier"].runtime,
         gpu=gpu("classifier"),
-    log:
-        log_of("classifier"),
+    params:
+        name="{name}",
+        key=key("classifier"),
     shell:
         DO
 
@@ -236,16 +236,16 @@ rule classifier:
 rule cohort:
     output:
         marker("cohort"),
-    params:
-        name="{name}",
-        key=key("cohort"),
-        recordings=RECORDINGS,
+    log:
+        log_of("cohort"),
     priority: 40
     resources:
         mem_mb=RESOURCES["cohort"].mem_mb,
         runtime=RESOURCES["cohort"].runtime,
         gpu=gpu("cohort"),
-    log:
-        log_of("cohort"),
+    params:
+        name="{name}",
+        key=key("cohort"),
+        recordings=RECORDINGS,
     shell:
         DO

@@ -19,8 +19,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from ecgrepro.closeness import Budget, compare, frechet_distance, prdc
+from ecgrepro.closeness.compare import compare
+from ecgrepro.closeness.intervals import Budget
+from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.closeness.metrics.mmd import median_distance, mmd, sliced_wasserstein
+from ecgrepro.closeness.metrics.prdc import prdc
 from ecgrepro.cohort import Cohort
 
 PROJECTIONS = 256

@@ -1,4 +1,4 @@
-"""Draw the README's picture: the first synthetic record of each class of a pool.
+r"""Draw the README's picture: the first synthetic record of each class of a pool.
 
 ecgrepro train unet --dataset chapman --labels rhythm4 --out models/unet
 ecgrepro sample models/unet --rhythm SR=1 --rhythm SB=1 --rhythm GSVT=1 --rhythm AFIB=1 \\
@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ecgrepro.cohort import Cohort
-from ecgrepro.figures import charts as plots
+from ecgrepro.figures import ecg
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     for axis, code in zip(axes.flat, pool.classes, strict=False):
         first = int(np.flatnonzero(pool.targets == pool.classes.index(code))[0])
         title = f"{code}, synthetic"
-        plots.ecg_paper(pool.signals[first], pool.fs, pool.units, title=title, ax=axis)
+        ecg.ecg_paper(pool.signals[first], pool.fs, pool.units, title=title, ax=axis)
     figure.tight_layout()
     figure.savefig(Path(__file__).parent / "_static" / "synthetic.png")
 

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers.recordings import link_ptbxl
 from helpers.runs import update_smoke_run
 
@@ -41,6 +42,29 @@ def some_recordings(recordings, tmp_path_factory) -> Path:
     link_ptbxl(recordings / FOLDERS["ptb-xl"], root / FOLDERS["ptb-xl"], per_fold=200)
     (root / FOLDERS["chapman"]).symlink_to(recordings / FOLDERS["chapman"])
     return root
+
+
+def pytest_addoption(parser):
+    """How long the harnesses that repeat something go on."""
+    parser.addoption(
+        "--stress", type=int, default=1, metavar="N", help="repeat the long harnesses N times"
+    )
+
+
+@pytest.fixture(scope="session")
+def stress(request) -> int:
+    """How often the long harnesses repeat what they do."""
+    return request.config.getoption("--stress")
+
+
+@pytest.fixture
+def few(tmp_path) -> Path:
+    """A profile with one generator that learns and one that does not, and few arms."""
+    content = yaml.safe_load((PROJECT / "profiles" / "smoke.yaml").read_text())
+    content["generators"] = {name: content["generators"][name] for name in ("unet", "simulator")}
+    path = tmp_path / "few.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,9 @@ def footer(facts: dict | None, run: dict | None, executed: bool) -> str:
     )
 
 
-def add_provenance(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+def add_provenance(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
+) -> None:
     """Put banner and footer into the page's body (``html-page-context``)."""
     if doctree is None or "body" not in context:
         return
@@ -128,7 +130,7 @@ def add_provenance(app: Sphinx, pagename: str, templatename: str, context: dict,
     context["body"] += footer(facts, run, executed)
 
 
-def read_run(app: Sphinx, config) -> None:
+def read_run(app: Sphinx, config: object) -> None:
     """Read the run's provenance (``config-inited``); a changed run rewrites every page."""
     path = Path(app.srcdir) / "run.json"
     if path.is_file():

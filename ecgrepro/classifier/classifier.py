@@ -124,8 +124,7 @@ class Classifier:
 
     def predict_proba(self, cohort: Cohort) -> np.ndarray:
         """Class probabilities, float64 of shape (records, classes), rows sum to one."""
-        self._check(cohort)
-        return softmax(self._apply(self.network, cohort))
+        return softmax(self._apply(self._checked(cohort), cohort))
 
     def predict(self, cohort: Cohort) -> np.ndarray:
         """The most probable class code of each record, shape (records,)."""
@@ -133,8 +132,7 @@ class Classifier:
 
     def embed(self, cohort: Cohort) -> np.ndarray:
         """Pooled features before the head, float32 of shape (records, 2 * widths[-1])."""
-        self._check(cohort)
-        return self._apply(self.network.embed, cohort).numpy()
+        return self._apply(self._checked(cohort).embed, cohort).numpy()
 
     def save(self, directory: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``classifier.json``: complete or not at all.
@@ -214,7 +212,8 @@ class Classifier:
             if initial.classes != self.classes:
                 weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
             network.load_state_dict(weights, strict=False)
-        return network.to(self.device, memory_format=torch.channels_last)
+        layout = torch.channels_last
+        return network.to(self.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
 
     def _on_device(self, cohort: Cohort) -> tuple[Tensor, Tensor]:
         signals = torch.cat([chunk.to(self.device) for chunk in _chunks(cohort)])
@@ -226,12 +225,13 @@ class Classifier:
         outputs = [forward(function, chunk, self.config).cpu() for chunk in chunks]
         return torch.cat(outputs)
 
-    def _check(self, cohort: Cohort) -> None:
-        """Raise unless fitted, on records like those of ``cohort``."""
+    def _checked(self, cohort: Cohort) -> ResNet1d:
+        """The network; raise unless it was fitted on records like those of ``cohort``."""
         if self.network is None:
             raise EcgreproError("this classifier has not been fitted: call fit first")
         facts = _signal_facts(cohort)
         _compare(f"cohort {cohort.name!r}", facts, "the classifier's training cohort", self.signal)
+        return self.network
 
     def _facts(self) -> dict:
         return {

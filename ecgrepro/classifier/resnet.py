@@ -78,14 +78,16 @@ class ResNet1d(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.width, classes)
         self._initialise()
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(module, ResidualBlock):
-                nn.init.zeros_(module.second[1].weight)  # each block starts as its shortcut
+                norm = module.second[1]
+                assert isinstance(norm, nn.BatchNorm2d)
+                nn.init.zeros_(norm.weight)  # each block starts as its shortcut
         nn.init.zeros_(self.head.bias)
 
     def embed(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ecgrepro.classifier.augmentation import AUGMENTATIONS, draw_batches
@@ -79,7 +79,7 @@ def train_network(
         if update % config.evaluate_every == 0 or update == config.updates:
             loss = torch.stack(losses).mean().item()
             history.append(
-                {"update": update, "loss": loss, **_look(averaged.module, config, validation)}
+                {"update": update, "loss": loss, **_validate(averaged.module, config, validation)}
             )
             losses.clear()
             _guard(history[-1], config)
@@ -88,9 +88,11 @@ def train_network(
                 weights_now = {k: v.clone() for k, v in averaged.module.state_dict().items()}
                 best = rank, history[-1], weights_now
             bar.set_postfix_str(f"validation macro-F1 {rank[0]:.3f}", refresh=False)
+    kept = averaged.module
+    assert best is not None and isinstance(kept, ResNet1d)
     best[1]["kept"] = True
-    averaged.module.load_state_dict(best[2])
-    return averaged.module, history
+    kept.load_state_dict(best[2])
+    return kept, history
 
 
 def record_losses(
@@ -129,7 +131,7 @@ def own_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the CPU's and the device's generators, and put them back as they were."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.backends.cudnn.flags(deterministic=True):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
@@ -141,7 +143,9 @@ def softmax(logits: Tensor) -> np.ndarray:
     return torch.softmax(logits.double(), 1).cpu().numpy()
 
 
-def _look(network: ResNet1d, config: ClassifierConfig, validation: tuple[Tensor, Tensor]) -> dict:
+def _validate(
+    network: nn.Module, config: ClassifierConfig, validation: tuple[Tensor, Tensor]
+) -> dict:
     signals, targets = validation
     logits = torch.cat([forward(network, x, config) for x in signals.split(256)])
     names = [str(k) for k in range(logits.shape[1])]

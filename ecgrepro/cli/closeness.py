@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecgrepro.cli.options import Device, read_device, read_folds, spell
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import write_whole
+
+if TYPE_CHECKING:
+    from ecgrepro.cohort import Cohort
+    from ecgrepro.studies.evaluation import Judged
 
 
 class Scale(StrEnum):
@@ -70,8 +74,9 @@ def closeness(
         "test": read_folds("--test", test),
     }
     write_whole(out.with_name(f"{out.name}.trial"), "").unlink()  # fails before the work, not after
-    device = None if read_device(device) == "auto" else device
-    from ecgrepro.closeness import Budget
+    used = read_device(device)
+    where = None if used == "auto" else used
+    from ecgrepro.closeness.intervals import Budget
     from ecgrepro.datasets import load_cohort
 
     wanted = {"labels": labels, "scale": scale.value, "fs": fs}
@@ -91,15 +96,15 @@ def closeness(
         cohorts["real"],
         cohorts["synthetic"],
         folds,
-        classifier=classifier and Classifier.load(classifier, device),
+        classifier=classifier and Classifier.load(classifier, where),
         budget=Budget(records=records, resamples=resamples, seconds=seconds),
         seed=seed,
-        device=device,
+        device=where,
     )
     _write(judged, cohorts, out, table, {"seed": seed, **wanted, "folds": folds})
 
 
-def _made(path: Path, wanted: dict):
+def _made(path: Path, wanted: dict[str, Any]) -> Cohort:
     """The synthetic records: a saved cohort as it is, or a folder of WFDB records."""
     from ecgrepro.cohort import Cohort
     from ecgrepro.datasets import load_cohort
@@ -111,7 +116,9 @@ def _made(path: Path, wanted: dict):
     return load_cohort(str(path.absolute()), **wanted)
 
 
-def _write(judged, cohorts: dict, out: Path, table: Path, settings: dict) -> None:
+def _write(
+    judged: Judged, cohorts: dict[str, Cohort], out: Path, table: Path, settings: dict[str, Any]
+) -> None:
     from ecgrepro.report.html import named, write_report
     from ecgrepro.support.provenance import commit, versions
     from ecgrepro.support.results import write_results

@@ -7,14 +7,18 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecgrepro.cli.options import Device, Force, read_device, read_folds, spell
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators import GENERATORS
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.support.folders import check_free, put_in_place
+
+if TYPE_CHECKING:
+    from ecgrepro.cohort import Cohort
+    from ecgrepro.generators.base import Generator
 
 _TRAIN, _VALIDATION = [1, 2, 3, 4, 5, 6, 7], [8]  # folds; the rest is for testing
 
@@ -26,8 +30,14 @@ class Format(StrEnum):
     npy = "npy"
 
 
+def _known_generators() -> str:
+    """Names and titles for `--help`, as the registry has them now."""
+    names = (f"{name} ({entry.short_title})" for name, entry in GENERATORS.items())
+    return f"One of {', '.join(names)}."
+
+
 def train(
-    generator: Annotated[str, typer.Argument(help=f"One of {', '.join(GENERATORS)}.")],
+    generator: Annotated[str, typer.Argument(help=_known_generators())],
     dataset: Annotated[
         str,
         typer.Option(help="ptb-xl, chapman, simulated-ptb-xl, simulated-chapman or a folder."),
@@ -167,9 +177,10 @@ def _settings(given: list[str]) -> dict[str, Any]:
     """``["steps=100", "prior.steps=9"]`` as nested dictionaries; values are read as YAML."""
     found: dict[str, Any] = {}
     for key, value in _pairs("--set", given, "KEY=VALUE", _yaml).items():
+        nested: Any = value
         for part in reversed(key.split(".")):
-            value = {part: value}
-        found = _merged(found, value)
+            nested = {part: nested}
+        found = _merged(found, nested)
     return found
 
 
@@ -211,7 +222,7 @@ def _pairs(option: str, given: list[str], form: str, read: Callable[[str], Any])
     return found
 
 
-def _split(cohort, folds: dict[str, list[int]]) -> dict:
+def _split(cohort: Cohort, folds: dict[str, list[int]]) -> dict:
     """Training and validation cohorts; says what is in them, and what is not."""
     parts = cohort.split(**folds)
     for name, part in parts.items():
@@ -267,7 +278,7 @@ def _rmtree(folder: Path) -> None:
         raise EcgreproError(f"cannot remove {folder}: {error.strerror}") from error
 
 
-def _report_training(model, place: Path) -> None:
+def _report_training(model: Generator, place: Path) -> None:
     facts, last = model.facts, model.history[-1] if model.history else {}
     said = [
         f"{facts.get('parameters', 0):,} parameters",

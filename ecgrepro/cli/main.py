@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from ecgrepro import __version__
 from ecgrepro.cli import closeness as cli_closeness
 from ecgrepro.cli import generators as cli_generators
 from ecgrepro.errors import EcgreproError
+from ecgrepro.support.checkout import require_checkout
 
 app = typer.Typer(
     help="Synthetic ECG for arrhythmia classification: an executable reproduction.",
@@ -23,6 +25,12 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Get and inspect recordings.", no_args_is_help=True)
 app.add_typer(data, name="data")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"ecgrepro {__version__}")
+        raise typer.Exit
 
 
 class Data(StrEnum):
@@ -37,6 +45,16 @@ class Hospital(StrEnum):
 
     ptb_xl = "ptb-xl"
     chapman = "chapman"
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it."),
+    ] = False,
+) -> None:
+    """Synthetic ECG for arrhythmia classification: an executable reproduction."""
 
 
 def main() -> None:
@@ -66,6 +84,7 @@ def run(
     ] = None,
 ) -> None:
     """Run the study's notebooks and build the book; what is up to date is not done again."""
+    require_checkout("ecgrepro run")
     from ecgrepro.workflow.runner import run_study
 
     done = run_study(
@@ -86,13 +105,15 @@ def job(
     profile: Profile,
     data: Annotated[Data, typer.Option()],
     run_dir: Annotated[Path, typer.Option()],
+    key: Annotated[str, typer.Option()],
 ) -> None:
     """Do one job of the study's graph."""
+    require_checkout("ecgrepro job")
     from ecgrepro.workflow.events import FAILED
     from ecgrepro.workflow.work import do
 
     try:
-        do(kind, name, profile, data.value, run_dir)
+        do(kind, name, profile, data.value, run_dir, key)
     except EcgreproError as error:
         print(f"{FAILED}{json.dumps(str(error))}", file=sys.stderr)
         sys.exit(1)
@@ -104,6 +125,7 @@ def freeze(run_dir: Annotated[Path, typer.Option()], confirmation: bool = False)
 
     With --confirmation only those of the search for recipes.
     """
+    require_checkout("ecgrepro freeze")
     from ecgrepro.workflow.reference import SEARCH, SECTIONS
     from ecgrepro.workflow.reference import freeze as freeze_results
 
@@ -116,6 +138,7 @@ def store(
     run_dir: Annotated[Path, typer.Option(help="The finished run of profile smoke.")],
 ) -> None:
     """Store the pages of the smoke run that the notebooks show, and execute the notebooks."""
+    require_checkout("ecgrepro store")
     from ecgrepro.workflow.pages import store_notebook, stored_pages
     from ecgrepro.workflow.reference import store_smoke
 
@@ -128,6 +151,7 @@ def store(
 @app.command()
 def profiles() -> None:
     """List the profiles that come with the project."""
+    require_checkout("ecgrepro profiles")
     from ecgrepro.studies.profiles import load_profile, profile_names
 
     for name in profile_names():

@@ -7,6 +7,8 @@ The pages of the book and the report of ``ecgrepro closeness`` take their words 
 from dataclasses import dataclass
 from typing import Literal
 
+FLOOR = "floor"  # `Result.comparison` of real against real
+REAL = "real"  # `Result.comparison` of real records
 FAMILIES = {
     "distribution": "Distribution of embeddings",
     "fidelity": "Fidelity and diversity",

@@ -116,8 +116,8 @@ def compare(
     wanted = _checked_families(families)
     units = {name: (make, of.metrics) for name, (make, of) in _UNITS.items()
              if wanted & {METRICS[m].family for m in of.metrics}}  # fmt: skip
-    rhythms = [None, *task.base.rhythms] if by_rhythm else [None]
-    found: dict[tuple[str, str], list[Result]] = {}
+    rhythms: list[str | None] = [None, *task.base.rhythms] if by_rhythm else [None]
+    found: dict[tuple[str | None, str], list[Result]] = {}
     # The matrices are small: more BLAS threads than one cost more than they bring.
     steps = len(units) * len(rhythms) * task.budget.resamples
     with (
@@ -143,7 +143,16 @@ def compare(
 class _Comparison:
     """The sets, and what is worked out of them for each unit of metrics."""
 
-    def __init__(self, cohorts: dict[str, Cohort], embed, predict, measure, k, budget, seed):
+    def __init__(
+        self,
+        cohorts: dict[str, Cohort],
+        embed: Callable[[Cohort], np.ndarray],
+        predict: Callable[[Cohort], np.ndarray] | None,
+        measure: Callable[[Cohort], pd.DataFrame],
+        k: int,
+        budget: Budget,
+        seed: int,
+    ):
         check_comparable(cohorts)
         self.cohorts, self.embed, self.predict, self.measure = cohorts, embed, predict, measure
         self.k, self.budget = k, budget
@@ -204,10 +213,10 @@ class _Comparison:
         return Work(few, Heart(found), FEW)
 
     def use(self, rng: np.random.Generator) -> Work:
-        read, lacking = None, {}
+        read, lacking = None, dict[str, str]()
         if self.predict is None:
             reason = "no classifier was given that reads rhythms"
-            lacking = dict.fromkeys(("rhythm_agreement", "trts"), reason)
+            lacking = {"rhythm_agreement": reason, "trts": reason}
         else:
             read = {name: np.asarray(self.predict(c)) for name, c in self.base.cohorts.items()}
         one = {"trts": "F1 of a rhythm depends on records of the others, too"}
@@ -236,7 +245,7 @@ def _measured(cohort: Cohort) -> pd.DataFrame:
     return measures(cohort.signals, cohort.fs)
 
 
-def _seconds(function: Callable, *given) -> float:
+def _seconds(function: Callable[..., object], *given: object) -> float:
     began = time.perf_counter()
     function(*given)
     return max(time.perf_counter() - began, 1e-6)

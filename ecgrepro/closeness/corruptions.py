@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.preprocess import standardize
@@ -88,7 +86,8 @@ def _lead_swap(cohort: Cohort, level: float, rng: np.random.Generator, _: Cohort
     some = _some(len(cohort), level, rng)
     signals[some, at["I"]] *= -1
     for a, b in (("II", "III"), ("aVR", "aVL")):
-        signals[np.ix_(some, [at[a], at[b]])] = signals[np.ix_(some, [at[b], at[a]])]
+        pair = np.array([at[a], at[b]])
+        signals[np.ix_(some, pair)] = signals[np.ix_(some, pair[::-1])]
     return replace(cohort, signals=signals, fingerprint="")
 
 
@@ -106,6 +105,9 @@ def _beat_removal(cohort: Cohort, level: float, rng: np.random.Generator, _: Coh
 
 def _mode_dropping(cohort: Cohort, level: float, rng: np.random.Generator, _: Cohort) -> Cohort:
     """Within each rhythm, records of whole clusters give way to records of those that are left."""
+    from sklearn.cluster import KMeans  # slow to import, and not needed to name the defects
+    from sklearn.decomposition import PCA
+
     chosen = np.arange(len(cohort))
     for target in np.unique(cohort.targets):
         rows = np.flatnonzero(cohort.targets == target)

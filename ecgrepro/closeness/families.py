@@ -142,7 +142,7 @@ class Signals:
         one = next(iter(draw.cohorts.values()))
         self.step = one.fs / segment(one.signals, one.fs)
         self.edges = amplitude_edges(draw.cohorts[TRAIN].signals, draw.cohorts[TEST].signals)
-        work = {
+        work: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "spectrum": partial(spectra, fs=one.fs),
             "autocorrelation": partial(autocorrelations, fs=one.fs),
             "amplitude": partial(amplitude_features, edges=self.edges),
@@ -276,7 +276,8 @@ class Use:
     def _reading(self, name: str, rows: np.ndarray) -> tuple[float, float]:
         if self.read is None:
             return np.nan, np.nan
-        return tuple(reading_scores(self.asked[name][rows], self.read[name][rows]).values())
+        agreement, f1 = reading_scores(self.asked[name][rows], self.read[name][rows]).values()
+        return agreement, f1
 
 
 class Privacy:

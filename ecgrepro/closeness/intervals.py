@@ -2,17 +2,17 @@
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ecgrepro.closeness.catalogue import METRICS
+from ecgrepro.closeness.catalogue import FLOOR, METRICS
 from ecgrepro.closeness.families import Embedded, Heart, Privacy, Signals, Use, Warping
 from ecgrepro.closeness.matching import Draw
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.results import Result
 
-FLOOR = "floor"  # `Result.comparison` of real against real
 SIDES = ("synthetic", "real")  # whose value is missing
 LEAST_HALVES = 20  # half-samples that are taken whatever the time
 _LEAST = {"records": 20, "heart": 10, "dtw": 10, "resamples": 2}  # that a budget may allow
@@ -122,6 +122,7 @@ def _measured_with_reach(
     work: Work, rhythm: str | None, sampling: Sampling
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Values (2, metrics), half the widths of their intervals, and a note if time ran out."""
+    assert work.family is not None  # without one there is nothing to measure
     rows = work.draw.rows(rhythm)
     everything = rhythm is None or len(work.draw.rhythms) == 1
     part = work.family if everything else work.family.part(rows)
@@ -153,7 +154,7 @@ def _spread(halves: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(count > 1, squares / np.maximum(count - 1, 1), np.nan))
 
 
-def _result(name: str, value: float, reach: float, *, note: str, **keys) -> Result:
+def _result(name: str, value: float, reach: float, *, note: str, **keys: Any) -> Result:
     metric = METRICS[name]
     if metric.high == 1 and value in (0, 1) and np.isfinite(reach):
         # Nothing varies among half-samples of a share of none or all: Wilson's (1927) bound.

@@ -82,7 +82,7 @@ class Draw:
             return self
         (counts,) = {tuple(c.items()) for c in self.counts.values()}
         fewer = scaled(dict(counts), most)
-        return draw({name: c for name, c in self.cohorts.items()}, fewer, rng)
+        return draw(dict(self.cohorts), fewer, rng)
 
 
 def draw(cohorts: dict[str, Cohort], counts: dict[str, int], rng: np.random.Generator) -> Draw:

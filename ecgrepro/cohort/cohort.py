@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from ecgrepro.support.files import whole_folder
 
 COLUMNS = ("record_id", "patient_id", "source", "rhythm", "fold", "age", "sex", "origin")
 UNITS = ("mV", "z")
-_TEXT = {c: str for c in ("record_id", "patient_id", "source", "rhythm", "sex", "origin")}
+_TEXT = dict.fromkeys(("record_id", "patient_id", "source", "rhythm", "sex", "origin"), str)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Cohort:
             fingerprint=digest.hexdigest(),
         )
 
-    def where(self, **conditions) -> Cohort:
+    def where(self, **conditions: Any) -> Cohort:
         """The records whose column equals a value or is in a list: ``where(fold=[9, 10])``."""
         mask = np.ones(len(self), bool)
         for column, wanted in conditions.items():
@@ -238,7 +239,7 @@ def content_fingerprint(signals: np.ndarray, table: pd.DataFrame) -> str:
 
 def record_digest(signal: np.ndarray) -> str:
     """SHA-256 of one record's signals (as float32)."""
-    return hashlib.sha256(np.ascontiguousarray(signal, np.float32)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(signal, np.float32).data).hexdigest()
 
 
 def fingerprint_of(digests: Iterable[str], table: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import numbers
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.preprocess import check_settings
@@ -30,7 +31,7 @@ def load_cohort(
     fs: float = 100,
     *,
     jobs: int | None = None,
-    **options,
+    **options: Any,
 ) -> Cohort:
     """Open a data set as a Cohort.
 
@@ -119,7 +120,7 @@ def _check_exported(root: Path, labels: str, scale: str) -> None:
         )
 
 
-def recordings_fingerprint(name: str, root: str | Path | None = None, **options) -> str:
+def recordings_fingerprint(name: str, root: str | Path | None = None, **options: Any) -> str:
     """Fingerprint of a data set's tables and record files, none of which is opened.
 
     Parameters
@@ -141,7 +142,7 @@ def recordings_fingerprint(name: str, root: str | Path | None = None, **options)
     return origin + reader.scan(root, **options).fingerprint
 
 
-def _resolve(name: str, root, options: dict):
+def _resolve(name: str, root: str | Path | None, options: dict):
     """Reader module, root folder, the reader's own options, and origin."""
     if root is not None and not isinstance(root, str | os.PathLike):
         raise EcgreproError(f"root must be the path of a folder, not {root!r}")
@@ -170,7 +171,7 @@ def _real_root(name: str, root: str | Path | None) -> Path:
         if not data:
             raise EcgreproError(
                 f"where is {name}? Give its folder as root, set ECGREPRO_DATA to the folder that "
-                f"holds {FOLDERS[name]}/, or {way_out.split(',')[0]}"
+                f"holds {FOLDERS[name]}/, or {way_out.split(',', maxsplit=1)[0]}"
             )
         root = Path(data) / FOLDERS[name]
     root = Path(root).absolute()
@@ -187,7 +188,7 @@ def _real_root(name: str, root: str | Path | None) -> Path:
     raise EcgreproError(f"no {name} at {root}: {seen}; expected {reader.expected()}; {way_out}")
 
 
-def _own_folder(name: str, root, options: dict) -> Path:
+def _own_folder(name: str, root: str | Path | None, options: dict) -> Path:
     path = Path(name).absolute()
     if options:
         raise EcgreproError(f"a folder of your own has no option {sorted(options)[0]!r}")
@@ -204,7 +205,9 @@ def _own_folder(name: str, root, options: dict) -> Path:
     return path
 
 
-def _simulated_root(hospital: str, root, records: int = 1000, seed: int = 0) -> Path:
+def _simulated_root(
+    hospital: str, root: str | Path | None, records: int = 1000, seed: int = 0
+) -> Path:
     """The folder of these simulated recordings, written first if need be."""
     for key, value, least in (("records", records, 50), ("seed", seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -179,7 +179,9 @@ def cached_cohort(
     return Cohort.open(target)
 
 
-def _build(index: Index, target: Path, *, name: str, fs: float, scale: str, jobs) -> None:
+def _build(
+    index: Index, target: Path, *, name: str, fs: float, scale: str, jobs: int | None
+) -> None:
     if not len(index.records):
         raise EcgreproError(_nothing_usable(index.root, Counter(d[1] for d in index.dropped)))
     work = partial_of(target)
@@ -290,7 +292,7 @@ def _assemble(index: Index, work: Path, *, name: str, fs: float, scale: str) -> 
     if not kept:
         raise EcgreproError(_nothing_usable(index.root, Counter(d[1] for d in dropped)))
     shape = (len(kept), len(LEADS), round(SECONDS * fs))
-    with open(work / "signals.npy", "wb") as file:
+    with (work / "signals.npy").open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for start, length in lengths:

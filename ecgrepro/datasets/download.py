@@ -181,7 +181,7 @@ class Fetcher:
         except ValueError:
             reason = "it does not match its published checksum"
         else:
-            os.replace(fetched, target)
+            Path(fetched).replace(target)
             return
         raise FileFailed(f"{url}: {reason} ({ATTEMPTS} attempts)")
 
@@ -197,7 +197,7 @@ class Fetcher:
                 pause = answer.headers.get("Retry-After", "")
                 self.stop.wait(min(int(pause), LONGEST_PAUSE) if pause.isdecimal() else 0)
                 raise requests.HTTPError(reason)
-            with open(output_file, "wb") as file:
+            with Path(output_file).open("wb") as file:
                 for piece in answer.iter_content(PIECE):
                     if self.stop.is_set():
                         raise FileFailed(f"{url}: stopped")

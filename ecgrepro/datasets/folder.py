@@ -130,7 +130,7 @@ def _read_table(path: Path) -> pd.DataFrame:
                 f"{path}, line {line}: {len(row)} fields under {len(header)} columns "
                 "(quote a field that holds a comma)"
             )
-        row += [""] * (len(header) - len(row))
+        row.extend([""] * (len(header) - len(row)))
     table = pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
     table["record"] = [
         _record_name(name, f"{path}, line {line}")

@@ -255,7 +255,7 @@ def _write_ptbxl(root: Path, plans: Iterable[Plan], seed: int) -> None:
             lines.append(f"{signal} {zero} {checksum} 0 {lead.upper()}")
         path.write_text("\n".join(lines) + "\n")
         rows.append(_ptbxl_row(plan, heart, name))
-    with open(root / "ptbxl_database.csv", "w", newline="") as file:
+    with (root / "ptbxl_database.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, PTBXL_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -305,7 +305,7 @@ def _ptbxl_statements(plan: Plan, heart: Heart) -> dict[str, float]:
 
 
 def _write_scp_statements(path: Path) -> None:
-    with open(path, "w", newline="") as file:
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, SCP_COLUMNS, lineterminator="\n")
         writer.writeheader()
         for code, (description, superclass) in SCP_FORM.items():

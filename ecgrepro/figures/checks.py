@@ -10,10 +10,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ecgrepro.closeness import FLOOR, METRICS
+from ecgrepro.closeness import METRICS
 from ecgrepro.closeness.verdict import MISLED, SEEN, UNKNOWN
-from ecgrepro.figures.charts import INK, PALETTE, styled
 from ecgrepro.figures.closeness import GREY
+from ecgrepro.figures.style import INK, PALETTE, styled
+from ecgrepro.studies.findings.sensitivity import dose_curves
 from ecgrepro.support.results import Result
 
 FARTHEST = (-3.0, 30.0)  # half widths at which curves are cut
@@ -23,7 +24,7 @@ FARTHEST = (-3.0, 30.0)  # half widths at which curves are cut
 def sensitivity_map(found: pd.DataFrame) -> Figure:
     """Metrics down, defects across: at which level each metric begins to see each defect.
 
-    ``found`` as `ecgrepro.studies.experiments.sensitivity.verdicts` gives it.
+    ``found`` as `ecgrepro.studies.findings.sensitivity.verdicts` gives it.
     """
     defects = [d for d in found["defect"].unique() if d != "none"]
     metrics = [m for m in METRICS if (found["metric"] == m).any()]
@@ -82,7 +83,7 @@ def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
     """
     figure, axes = plt.subplots(3, 3, figsize=(8.8, 9.5), sharex=True, sharey=True)
     for axis, defect in zip(axes.flat, defects, strict=False):
-        curves = _curves(rows, defect)
+        curves = dose_curves(rows, defect)
         ranked = sorted(curves, key=lambda metric: -curves[metric][-1][1])
         for metric in reversed(ranked):
             place = ranked.index(metric)
@@ -103,22 +104,6 @@ def dose_response(rows: Sequence[Result], defects: Sequence[str]) -> Figure:
         axis.set_xlabel("level of the defect")
     figure.supylabel("distance from the floor, in half widths", fontsize=9)
     return figure
-
-
-def _curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[float, float]]]:
-    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        floor = floors.get((row.metric, row.arm, row.fraction))
-        if row.arm not in ("none", defect) or row.comparison == FLOOR or floor is None:
-            continue
-        if row.low is None or floor.low is None:
-            continue
-        apart = (row.value - floor.value) * (1 if METRICS[row.metric].better == "lower" else -1)
-        width = (row.high - row.low + floor.high - floor.low) / 2
-        if width:
-            curves.setdefault(row.metric, []).append((row.fraction, apart / width))
-    return {metric: sorted(points) for metric, points in curves.items()}
 
 
 @styled
@@ -144,24 +129,28 @@ def size_panels(rows: Sequence[Result]) -> Figure:
 
 
 @styled
-def rates_and_labels(beats: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> Axes:
+def rates_and_labels(
+    rates: Mapping[str, np.ndarray],
+    medians: Mapping[str, float],
+    promised: Mapping[str, tuple[float, float]],
+) -> Axes:
     """Detected heart rates of each rhythm, a point each, and the range that the label promises.
 
-    Rhythms stand in the order of their medians.
+    Rhythms stand in the order of their medians, which are of all records.
     """
-    rhythms = list(beats.groupby("rhythm")["rate"].median().sort_values().index)
+    rhythms = sorted(medians, key=medians.get)
     _, axis = plt.subplots(figsize=(7.5, 3.6))
     rng = np.random.default_rng(0)
+    highest = max(found.max() for found in rates.values() if len(found))
     for i, rhythm in enumerate(rhythms):
-        rates = beats.loc[beats["rhythm"] == rhythm, "rate"].dropna()
         if rhythm in promised:
             low, high = promised[rhythm]
-            top = min(high, beats["rate"].max())
-            axis.fill_between([i - 0.4, i + 0.4], low, top, color="#e3eefa", linewidth=0)
-        place = i + rng.uniform(-0.25, 0.25, len(rates))
-        axis.plot(place, rates, ".", markersize=3, alpha=0.5, color=PALETTE[i % len(PALETTE)])
-        if len(rates):
-            axis.plot([i - 0.35, i + 0.35], [rates.median()] * 2, color=INK, linewidth=2)
+            span = [i - 0.4, i + 0.4]
+            axis.fill_between(span, low, min(high, highest), color="#e3eefa", linewidth=0)
+        place = i + rng.uniform(-0.25, 0.25, len(rates[rhythm]))
+        color = PALETTE[i % len(PALETTE)]
+        axis.plot(place, rates[rhythm], ".", markersize=3, alpha=0.5, color=color)
+        axis.plot([i - 0.35, i + 0.35], [medians[rhythm]] * 2, color=INK, linewidth=2)
     axis.set_xticks(range(len(rhythms)), rhythms)
     axis.set(ylabel="detected heart rate, bpm", ylim=(20, None))
     axis.grid(axis="x", visible=False)

@@ -9,16 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from sklearn.decomposition import PCA
 
-from ecgrepro.closeness import METRICS
+from ecgrepro.closeness import METRICS, views
 from ecgrepro.closeness.metrics.heart import titled
-from ecgrepro.closeness.metrics.privacy import nearest_distances, nearest_of
-from ecgrepro.closeness.metrics.spectrum import mean_spectrum
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
-from ecgrepro.cohort import Cohort
-from ecgrepro.errors import EcgreproError
-from ecgrepro.figures.charts import INK, PALETTE, ecg_strips, grouped_boxes, styled
+from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.figures.charts import grouped_boxes
+from ecgrepro.figures.ecg import ecg_strips
+from ecgrepro.figures.style import INK, PALETTE, styled
 from ecgrepro.report.closeness import pairs
 from ecgrepro.support.results import Result
 
@@ -58,44 +56,49 @@ def beside_floor(rows: Sequence[Result]) -> Figure:
 
 
 @styled
-def embedding_map(sets: Mapping[str, tuple[np.ndarray, Cohort]]) -> Figure:
-    """Sets of embeddings in the plane of the first one's two principal components, by rhythm.
-
-    ``sets`` maps a name to embeddings (records, dimensions) and their cohort. Every panel shows all
-    records of the first set in pale grey behind its own.
-    """
-    plane = PCA(2, random_state=0).fit(next(iter(sets.values()))[0])
-    behind = plane.transform(next(iter(sets.values()))[0])
-    size = (4 * len(sets), 3.6)
-    figure, axes = plt.subplots(1, len(sets), figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axis, (name, (embedded, cohort)) in zip(axes[0], sets.items(), strict=True):
+def plane_map(plane: views.Plane) -> Figure:
+    """Sets of embeddings in a plane by rhythm, a panel each; the first set pale grey behind all."""
+    behind, _ = plane.of(plane.names[0])
+    size, count = (4 * len(plane.names), 3.6), len(plane.names)
+    figure, axes = plt.subplots(1, count, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis, name, total in zip(axes[0], plane.names, plane.totals, strict=True):
         axis.scatter(*behind.T, s=14, color="#dddddd", linewidths=0)
-        points = plane.transform(embedded)
-        for i, code in enumerate(cohort.classes):
-            mask = cohort.targets == i
-            if mask.any():
-                axis.scatter(*points[mask].T, s=9, alpha=0.7, color=PALETTE[i], label=code)
-        axis.set(title=f"{name} ({len(cohort)})", xlabel="first component")
+        points, rhythms = plane.of(name)
+        for i, code in enumerate(plane.classes):
+            if (rhythms == i).any():
+                own = points[rhythms == i]
+                axis.scatter(*own.T, s=9, alpha=0.7, color=PALETTE[i], label=code)
+        of = f"{len(points)} of {total}" if len(points) < total else f"{total}"
+        axis.set(title=f"{name} ({of})", xlabel="first component")
     axes[0, 0].set_ylabel("second component")
     axes[0, -1].legend(markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
+def embedding_map(sets: Mapping[str, tuple[np.ndarray, Cohort]]) -> Figure:
+    """`plane_map` of all records; ``sets`` as for `ecgrepro.closeness.views.plane`."""
+    return plane_map(views.plane(sets))
+
+
 @styled
-def power_spectra(sets: Mapping[str, Cohort], leads: Sequence[str]) -> Figure:
-    """Mean normalized power spectra of some leads, a line for each cohort; the first is dark."""
-    figure, axes = plt.subplots(1, len(leads), figsize=(2.9 * len(leads), 2.5), sharey=True)
-    for axis, lead in zip(np.atleast_1d(axes), leads, strict=True):
-        for i, (name, cohort) in enumerate(sets.items()):
-            if lead not in cohort.leads:
-                raise EcgreproError(f"{name} has no lead {lead}: {', '.join(cohort.leads)}")
-            frequency, power = mean_spectrum(cohort.signals, cohort.fs)
+def spectrum_lines(spectra: views.Spectra) -> Figure:
+    """Mean normalized power spectra, a panel for each lead; the first set is dark."""
+    count = len(spectra.leads)
+    figure, axes = plt.subplots(1, count, figsize=(2.9 * count, 2.5), sharey=True, squeeze=False)
+    for j, (axis, lead) in enumerate(zip(axes[0], spectra.leads, strict=True)):
+        for i, name in enumerate(spectra.names):
             color = INK if i == 0 else PALETTE[i - 1]
-            axis.semilogy(frequency, power[cohort.leads.index(lead)], color=color, label=name)
-        axis.set(title=f"lead {lead}", xlabel="frequency, Hz", xlim=(0, min(45, cohort.fs / 2)))
-    np.atleast_1d(axes)[0].set_ylabel("share of power in a bin")
-    np.atleast_1d(axes)[0].legend()
+            axis.semilogy(spectra.frequencies, spectra.power[i, j], color=color, label=name)
+        top = min(views.HIGHEST, spectra.frequencies[-1])
+        axis.set(title=f"lead {lead}", xlabel="frequency, Hz", xlim=(0, top))
+    axes[0, 0].set_ylabel("fraction of power in a bin")
+    axes[0, 0].legend()
     return figure
+
+
+def power_spectra(sets: Mapping[str, Cohort], leads: Sequence[str]) -> Figure:
+    """`spectrum_lines` of cohorts; a cohort without one of the leads raises."""
+    return spectrum_lines(views.spectra(sets, leads))
 
 
 @styled
@@ -115,6 +118,16 @@ def heart_boxes(hearts: pd.DataFrame, sides: Mapping[str, str]) -> Figure:
     return figure
 
 
+def record_strips(strips: views.Strips) -> Axes:
+    """Single records as strips below each other."""
+    at = [LEADS.index(lead) for lead in strips.leads]
+    records = {}
+    for text, signal in zip(strips.texts, strips.signals, strict=True):
+        records[text] = np.zeros((len(LEADS), signal.shape[1]))
+        records[text][at] = signal
+    return ecg_strips(records, strips.fs, strips.units, strips.leads)
+
+
 def closest_pairs(
     made: tuple[np.ndarray, Cohort], train: tuple[np.ndarray, Cohort], count: int = 3
 ) -> Axes:
@@ -122,22 +135,9 @@ def closest_pairs(
 
     ``made`` and ``train`` are embeddings (records, dimensions) and their cohorts.
     """
-    distance, nearest = nearest_of(np.float64(made[0]), np.float64(train[0]))
-    strips = {}
-    for rank, i in enumerate(np.argsort(distance, kind="stable")[:count], 1):
-        for word, cohort, j in (
-            ("synthetic", made[1], i), ("training", train[1], int(nearest[i]))
-        ):  # fmt: skip
-            strips[f"{rank}: {word}, {cohort.table['rhythm'][j]}"] = cohort.signals[j]
-    return ecg_strips(strips, made[1].fs, made[1].units)
+    return record_strips(views.closest(made, train, count))
 
 
 def farthest(made: tuple[np.ndarray, Cohort], real: np.ndarray, count: int = 4) -> Axes:
     """The synthetic records farthest from every real one, as strips; parameters as above."""
-    far = nearest_distances(np.float64(made[0]), np.float64(real))
-    order = np.argsort(-far, kind="stable")[:count]
-    strips = {
-        f"{made[1].table['rhythm'][i]}, farthest {rank}": made[1].signals[i]
-        for rank, i in enumerate(order, 1)
-    }
-    return ecg_strips(strips, made[1].fs, made[1].units)
+    return record_strips(views.farthest(made, real, count))

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ecgrepro.cohort.rhythms import RHYTHMS
-from ecgrepro.figures.charts import STYLE, ecg_paper
+from ecgrepro.figures.ecg import ecg_paper
+from ecgrepro.figures.style import STYLE
 
 
 def people(facts: Mapping[str, Any], bins: Sequence[int]) -> Figure:

@@ -10,39 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecgrepro.closeness.catalogue import METRICS
-from ecgrepro.closeness.examples.points import Case
-from ecgrepro.closeness.examples.records import FS, SHOWN, MarkedBeat
+from ecgrepro.closeness.examples.cases import FS, SHORT, Case, MarkedBeat
 from ecgrepro.closeness.metrics.prdc import radii
-from ecgrepro.cohort import LEADS
-from ecgrepro.figures.charts import INK, PALETTE, STYLE
+from ecgrepro.figures.style import INK, PALETTE, STYLE, Drawn, Given
 
 GREY = "#8c8c8c"
 SMALL = 8
 WIDTH = 7.5  # inches: about what a page of the book is wide, so that text keeps its size
 ARROW = {"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0}
-# Shorter words than the catalogue's, for the titles of small panels.
-SHORT = {
-    "frechet_distance": "Fréchet",
-    "sliced_wasserstein": "sliced Wasserstein",
-    "spectrum_distance": "spectra, Hz",
-    "autocorrelation_difference": "autocorrelation",
-    "amplitude_distance": "amplitudes",
-    "dtw": "DTW",
-    "lead_residual": "residual",
-    "lead_correlation_distance": "correlations",
-    "trts": "macro-F1 (TRTS)",
-    "discriminator_auc": "discriminator AUC",
-    "distance_ratio": "distance ratio",
-    "near_copies": "near-copies",
-    "membership_auc": "membership AUC",
-}
 
 
-def styled(draw: Callable) -> Callable:
+def styled(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
     """Draw in the book's style, with the smaller text of small panels."""
 
     @wraps(draw)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
         with plt.style.context([STYLE, {"font.size": SMALL}]):
             return draw(*args, **kwargs)
 
@@ -52,7 +34,8 @@ def styled(draw: Callable) -> Callable:
 def said(case: Case) -> str:
     """The values of a case in words, a line each, with what an honest set gets in their place."""
     lines = []
-    for name, value in case.values.items():
+    for name in (name for name in METRICS if name in case.values):
+        value = case.values[name]
         word = SHORT.get(name, METRICS[name].words) if len(case.values) > 1 else ""
         line = f"{word} {_number(value)}".strip()
         if value != case.honest[name] or name in (*case.sees, *case.misses):
@@ -71,8 +54,9 @@ def point_cases(
 ) -> Figure:
     """A panel for each case: real points as rings, synthetic ones as dots.
 
-    Of points in more than two dimensions the first is shown, as a histogram. ``marks`` names the
-    two kinds of synthetic points that `Case.marks` tells apart.
+    Cases are as `ecgrepro.closeness.examples.cases.as_points` makes them: points on a line are
+    shown as a histogram. ``marks`` names the two kinds of synthetic points that `Case.marks` tells
+    apart.
     """
     rows = -(-len(cases) // columns)
     lines = 1 + max(len(case.values) for case in cases)
@@ -83,7 +67,7 @@ def point_cases(
         squeeze=False,
     )
     for ax, case in zip(axes.flat, cases, strict=False):
-        if case.real.shape[1] > 2:
+        if case.real.shape[1] == 1:
             _histograms(ax, case.real[:, 0], case.synthetic[:, 0], names)
             ax.set_xlabel("first dimension")
         else:
@@ -139,13 +123,13 @@ def signal_panels(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     xlabel: str,
     ylabel: str,
-    seconds: float = 3.0,
     *,
     logarithmic: bool = False,
 ) -> Figure:
     """What is compared, as curves, beside lead II of a record that is seen and one that is missed.
 
-    ``logarithmic``: the y axis of the curves.
+    Cases are as `ecgrepro.closeness.examples.cases.as_traces` makes them. ``logarithmic``: the y
+    axis of the curves.
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.4))
     names = ("real", *(case.words for case in cases))
@@ -158,10 +142,10 @@ def signal_panels(
     if logarithmic:
         axes[0].set_yscale("log")
     figure.legend(loc="outside lower center", ncols=4)
-    samples = round(seconds * FS)
     for ax, case in zip(axes[1:], cases[1:], strict=True):
-        t = np.arange(samples) / FS
-        ax.plot(t, case.synthetic[0, SHOWN, :samples], color=looks[case.words][0], linewidth=0.9)
+        (trace,) = case.synthetic
+        t = np.arange(len(trace)) / FS
+        ax.plot(t, trace, color=looks[case.words][0], linewidth=0.9)
         ax.set(xlabel="seconds", ylabel="lead II, z")
         _title(ax, case)
     honest = cases[0]
@@ -232,18 +216,16 @@ def heart_matrix(table: pd.DataFrame, seen: Mapping[str, Sequence[str]]) -> Figu
 
 
 @styled
-def lead_panels(cases: Sequence[Case], seconds: float = 2.4) -> Figure:
-    """Leads I, II and III of the first record of each case, below each other."""
+def lead_panels(cases: Sequence[Case], leads: Sequence[str] = ("I", "II", "III")) -> Figure:
+    """Leads of a record of each case, below each other; cases as for `signal_panels`."""
     rows = -(-len(cases) // 2)
     figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.5 * rows), sharey=True)
-    samples = round(seconds * FS)
-    t = np.arange(samples) / FS
     for ax, case in zip(axes.flat, cases, strict=True):
-        for i, lead in enumerate(("I", "II", "III")):
-            trace = case.synthetic[0, LEADS.index(lead), :samples]
+        t = np.arange(case.synthetic.shape[1]) / FS
+        for i, (lead, trace) in enumerate(zip(leads, case.synthetic, strict=True)):
             ax.plot(t, trace - 1.8 * i, color=PALETTE[i], linewidth=0.9)
             ax.text(-0.05, -1.8 * i, lead, ha="right", va="center", fontsize=SMALL)
-        ax.set(yticks=[], xlabel="seconds", xlim=(-0.35, seconds))
+        ax.set(yticks=[], xlabel="seconds", xlim=(-0.35, t[-1]))
         ax.spines["left"].set_visible(False)
         _title(ax, case)
     return figure

@@ -1,51 +1,67 @@
-"""Class-conditional generators of ECG records, all behind one protocol and one registry.
-
-Another model is one new file, its settings in ``settings.py``, and one line in `GENERATORS`. The
-models are imported when they are asked for: names and settings are known without torch.
-"""
+"""Class-conditional generators of ECG records, behind one protocol and one registry."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.generators.registry import GENERATORS, GeneratorInfo, find_generator
 
 if TYPE_CHECKING:
     from ecgrepro.generators.base import Generator
 
-GENERATORS: dict[str, str] = {
-    "diffwave": "ecgrepro.generators.diffusion.diffwave:DiffWaveGenerator",
-    "timediffusion": "ecgrepro.generators.diffusion.timediffusion:TimeDiffusionGenerator",
-    "unet": "ecgrepro.generators.diffusion.unet:UNetGenerator",
-    "simulator": "ecgrepro.generators.simulator:SimulatorGenerator",
-    "timevqvae": "ecgrepro.generators.timevqvae.generator:TimeVQVAEGenerator",
-}
-
-
-def generator_class(name: str) -> type[Generator]:
-    """The class registered under ``name``; unknown names raise."""
-    if name not in GENERATORS:
-        raise EcgreproError(
-            f"unknown generator {name!r}: choose one of {', '.join(map(repr, GENERATORS))}"
-        )
-    module, attribute = GENERATORS[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+__all__ = ["GENERATORS", "GeneratorInfo", "find_generator", "load_generator", "make_generator"]
 
 
 def make_generator(
     name: str, settings: dict[str, Any] | None = None, seed: int = 0, device: str = "auto"
 ) -> Generator:
-    """An untrained generator; an unknown name or key raises with what is allowed."""
-    return generator_class(name)(settings, seed=seed, device=device)
+    """Create an untrained generator.
+
+    Parameters
+    ----------
+    name
+        A key of `GENERATORS`.
+    settings
+        Values of its settings; the others have their defaults.
+    seed
+        Seed of the training.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    EcgreproError
+        The name, a key or a value of the settings is unknown or wrong; the message lists what is
+        allowed.
+
+    Examples
+    --------
+    >>> make_generator("unet", {"steps": 10}).settings.steps
+    10
+    """
+    return find_generator(name).load_class()(settings, seed=seed, device=device)
 
 
 def load_generator(directory: str | Path, device: str = "auto") -> Generator:
-    """Load a saved generator of whichever model ``directory`` holds."""
+    """Load a saved generator of any model.
+
+    Parameters
+    ----------
+    directory
+        Written by `Generator.save`.
+    device
+        As for `make_generator`.
+
+    Raises
+    ------
+    EcgreproError
+        ``directory`` holds no saved generator, or a damaged one.
+    """
     try:
         name = json.loads((Path(directory) / "generator.json").read_text())["name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EcgreproError(f"{directory} is not a saved generator: {error!r}") from error
-    return generator_class(name).load(directory, device=device)
+    return find_generator(name).load_class().load(directory, device=device)

@@ -1,4 +1,4 @@
-"""What a generator is: fit on a Cohort, sample by class counts into a Cohort, save, load."""
+"""The protocol of all generators: fit to a Cohort, sample a Cohort, save, load."""
 
 from __future__ import annotations
 
@@ -14,34 +14,41 @@ from torch import Tensor
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.pool import Plan, in_memory, on_disk
+from ecgrepro.generators.pool import Plan, draw_in_memory, draw_on_disk
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.generators.representation import Shape, check_cohort, shape_of, to_channels
 from ecgrepro.generators.saved import VERSION, read_saved, write_saved
-from ecgrepro.generators.settings import SETTINGS, GeneratorSettings
+from ecgrepro.generators.settings import GeneratorSettings
 from ecgrepro.support.digests import tensors_digest
 from ecgrepro.support.explain import explain
 
 
 class Generator(ABC):
-    """A class-conditional generator of records, z-scored or in mV (see `representation`).
+    """Base class of all class-conditional generators of records, z-scored or in mV.
+
+    A generator implements `_fit`, `_draw`, `_state` and `_restore`. They work on channels, not
+    leads; see `ecgrepro.generators.representation`.
 
     Parameters
     ----------
     settings
-        An instance of ``SETTINGS[name]``, or its values as a dictionary; defaults without.
+        An instance of the settings that its registry entry names, or their values as a dictionary;
+        by default all defaults.
     seed
-        Of everything random in training.
+        Seed of the training: initial weights, batches, noise.
     device
-        ``"auto"`` (a GPU if there is one) or ``"cpu"``.
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
     Attributes
     ----------
+    name
+        Key of the class in the registry.
     shape
-        What the generator was trained on, None before `fit`.
+        Classes, leads, sampling frequency and so on of the training records; None before `fit`.
     history
-        Entries with ``step``, ``loss``, ``seconds`` and sometimes ``validation_loss``.
+        Entries with ``step``, ``loss``, ``seconds`` and, at some, ``validation_loss``.
     facts
-        ``parameters``, ``training_seconds``, ``evaluations`` of the network per sample.
+        ``parameters``, ``training_seconds`` and ``evaluations`` of the network per sample.
     """
 
     name: ClassVar[str]
@@ -53,7 +60,7 @@ class Generator(ABC):
         seed: int = 0,
         device: str = "auto",
     ):
-        self.settings = self.check(settings or {})
+        self.settings = self.validate(settings or {})
         self.seed = seed
         self.device = device
         self.shape: Shape | None = None
@@ -61,9 +68,15 @@ class Generator(ABC):
         self.facts: dict[str, Any] = {}
 
     @classmethod
-    def check(cls, settings: GeneratorSettings | dict[str, Any]) -> GeneratorSettings:
-        """Settings of this class, validated; raises naming the key and what is allowed."""
-        model = SETTINGS[cls.name]
+    def validate(cls, settings: GeneratorSettings | dict[str, Any]) -> GeneratorSettings:
+        """Validate settings of this class.
+
+        Raises
+        ------
+        EcgreproError
+            A key is unknown or a value out of range; the message says what is allowed.
+        """
+        model = GENERATORS[cls.name].settings_class()
         if isinstance(settings, model):
             return settings
         try:
@@ -79,10 +92,29 @@ class Generator(ABC):
         validation: Cohort | None = None,
         checkpoint_dir: str | Path | None = None,
     ) -> Self:
-        """Train on ``cohort``, the training folds only; its units are those of the samples.
+        """Train on ``cohort``.
 
-        ``validation`` is for the loss in the history. With ``checkpoint_dir`` a training that
-        was interrupted is continued by calling this again with the same arguments.
+        Parameters
+        ----------
+        cohort
+            Records of the training folds only. Samples will have its units, leads, sampling
+            frequency and length.
+        validation
+            Records for the validation loss in ``history``.
+        checkpoint_dir
+            Folder for checkpoints. A training that was interrupted continues when `fit` is called
+            again with the same arguments.
+
+        Returns
+        -------
+        Generator
+            Itself.
+
+        Raises
+        ------
+        EcgreproError
+            The records cannot be learned from (`ecgrepro.generators.representation.check_cohort`),
+            the training diverged, or the checkpoint is damaged or of another training.
         """
         check_cohort(cohort, self.name)
         if validation is not None:
@@ -101,27 +133,40 @@ class Generator(ABC):
         steps: int | None = None,
         directory: str | Path | None = None,
     ) -> Cohort:
-        """Synthetic records, ``counts`` of each class in the order of the label map.
+        """Draw a pool of synthetic records.
 
         A record depends on the weights, ``seed``, its class and its number within the class, so
-        ``{"AFIB": 10}`` are the first ten of ``{"AFIB": 20}`` (to float tolerance: the batch may
-        change the order of sums). They are scaled as real records are (see
-        `ecgrepro.generators.representation.to_leads`): a classifier cannot tell them by scale.
+        ``{"AFIB": 10}`` gives the first ten of ``{"AFIB": 20}`` (to floating-point tolerance: the
+        batch may change the order of sums). Records are scaled as real ones are (see
+        `ecgrepro.generators.representation.to_leads`), so that their scale does not reveal them.
 
         Parameters
         ----------
-        guidance, steps
-            Guidance scale and sampler steps, where the generator has them; its settings' without.
+        counts
+            Number of records of each class.
+        seed
+            Seed of the samples; other seeds give other records.
+        batch_size
+            Number of records that are drawn together.
+        guidance
+            Guidance scale, for generators that have one; by default that of the settings.
+        steps
+            Sampler steps, for generators that have them; by default those of the settings.
         directory
-            Write the pool there, in memory that does not grow with it, and open it memory-mapped.
-            What was interrupted is continued by the same call, from ``<directory>.partial``; a
-            finished pool of the same call is opened.
+            Folder for the pool. It is written there batch by batch and opened memory-mapped, so
+            that memory does not grow with it. The same call continues an interrupted pool from
+            ``<directory>.partial`` and opens a finished one.
+
+        Returns
+        -------
+        Cohort
+            Classes in the order of the label map.
 
         Raises
         ------
         EcgreproError
-            If a class is unknown or had no training record, a number is out of range, a value is
-            not finite, or ``directory`` or the unfinished pool beside it is something else.
+            A class is unknown or had no training record, a number is out of range, a sampled value
+            is not finite, or ``directory`` or the unfinished pool beside it holds something else.
         """
         _check_sampling(seed=seed, batch_size=batch_size, guidance=guidance, steps=steps)
         plan = self.plan(counts, seed=seed, guidance=guidance, steps=steps)
@@ -130,8 +175,8 @@ class Generator(ABC):
             return self._draw(part, seed=seed, guidance=guidance, steps=steps)
 
         if directory is None:
-            return in_memory(plan, draw, batch_size)
-        return on_disk(plan, draw, batch_size, Path(directory))
+            return draw_in_memory(plan, draw, batch_size)
+        return draw_on_disk(plan, draw, batch_size, Path(directory))
 
     def plan(
         self,
@@ -141,7 +186,18 @@ class Generator(ABC):
         guidance: float | None = None,
         steps: int | None = None,
     ) -> Plan:
-        """What `sample` with these arguments will make, and how it is told from other pools."""
+        """The pool that `sample` would draw with these arguments, and its identity.
+
+        Parameters
+        ----------
+        counts, seed, guidance, steps
+            See `sample`.
+
+        Raises
+        ------
+        EcgreproError
+            The generator is not trained, or it cannot sample ``counts``.
+        """
         shape = self._fitted()
         identity = {
             "version": VERSION,
@@ -155,7 +211,7 @@ class Generator(ABC):
         return Plan(shape, self.name, identity)
 
     def digest(self) -> str:
-        """SHA-256 of all that samples depend on beside the arguments: weights, settings, shape."""
+        """SHA-256 of what samples depend on besides the arguments: weights, settings, shape."""
         facts = {
             "name": self.name,
             "settings": self.settings.model_dump(mode="json"),
@@ -164,7 +220,13 @@ class Generator(ABC):
         return tensors_digest(facts, self._state())
 
     def save(self, directory: str | Path) -> Path:
-        """Write weights and facts to ``directory`` (which must not exist), all or nothing."""
+        """Write weights and facts to a new folder, completely or not at all.
+
+        Raises
+        ------
+        EcgreproError
+            ``directory`` exists or cannot be written, or the generator is not trained.
+        """
         facts = {
             "name": self.name,
             "settings": self.settings.model_dump(mode="json"),
@@ -177,7 +239,13 @@ class Generator(ABC):
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "auto") -> Self:
-        """Load what `save` wrote; raises if it is damaged, or of another model or version."""
+        """Load what `save` wrote.
+
+        Raises
+        ------
+        EcgreproError
+            ``directory`` is no saved generator, is damaged, or is of another model or version.
+        """
         facts, tensors = read_saved(Path(directory), cls.name)
         try:
             generator = cls(facts["settings"], seed=facts["seed"], device=device)
@@ -194,29 +262,29 @@ class Generator(ABC):
     def _fit(
         self, cohort: Cohort, validation: Cohort | None, checkpoint_dir: str | Path | None
     ) -> None:
-        """Train; fill ``history`` and ``facts``."""
+        """Train on a checked cohort; set ``history`` and ``facts``. ``shape`` is set already."""
 
     @abstractmethod
     def _draw(
         self, plan: list[tuple[str, int]], *, seed: int, guidance: float | None, steps: int | None
     ) -> np.ndarray:
-        """The records (class, number) of ``plan``: float32 (len(plan), channels, samples)."""
+        """Draw the records (class, number) of ``plan``: float32 (len(plan), channels, samples)."""
 
     @abstractmethod
     def _state(self) -> dict:
-        """Tensors by name, for `save`."""
+        """Tensors to save, by name."""
 
     @abstractmethod
     def _restore(self, tensors: dict) -> None:
-        """Take over the tensors of `_state`; ``shape`` and ``settings`` are set."""
+        """Restore the tensors of `_state`; ``shape`` and ``settings`` are set already."""
 
     def _tensors(self, cohort: Cohort) -> tuple[Tensor, Tensor]:
-        """What a model is trained on: signals (records, channels, samples), class indices."""
+        """Training data: signals (records, channels, samples) and class indices (records,)."""
         signals = to_channels(self._fitted(), cohort.signals)
         return torch.from_numpy(np.array(signals, np.float32)), torch.from_numpy(cohort.targets)
 
     def _identity(self) -> dict:
-        """What a training is of: a checkpoint of anything else is refused."""
+        """What identifies a training: a checkpoint with another identity is refused."""
         return {
             "version": VERSION,
             "generator": self.name,
@@ -226,11 +294,13 @@ class Generator(ABC):
         }
 
     def _fitted(self) -> Shape:
+        """The shape; raises if the generator is not trained."""
         if self.shape is None:
             raise EcgreproError(f"this {self.name} generator is not trained: call fit first")
         return self.shape
 
     def _check_counts(self, counts: dict[str, int], shape: Shape) -> dict[str, int]:
+        """The counts in the order of the classes; raises if they cannot be sampled."""
         known = shape.trained
         for code, n in counts.items():
             if code not in shape.classes:
@@ -247,8 +317,26 @@ class Generator(ABC):
         return {code: int(counts[code]) for code in shape.classes if code in counts}
 
 
-def record_seeds(plan: list[tuple[str, int]], classes: tuple[str, ...], seed: int) -> Iterator:
-    """A numpy Generator for each record of ``plan``, from (seed, class index, number)."""
+def record_seeds(
+    plan: list[tuple[str, int]], classes: tuple[str, ...], seed: int
+) -> Iterator[np.random.Generator]:
+    """Random number generators, one for each record, seeded with (seed, class index, number).
+
+    Parameters
+    ----------
+    plan
+        Class and number within the class of each record.
+    classes
+        All classes, in order.
+    seed
+        Seed of the samples.
+
+    Examples
+    --------
+    >>> first, again = record_seeds([("SR", 0), ("SR", 0)], ("SR", "AFIB"), seed=7)
+    >>> first.integers(100) == again.integers(100)
+    True
+    """
     for code, number in plan:
         yield np.random.default_rng([seed, classes.index(code), number])
 

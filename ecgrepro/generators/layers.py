@@ -1,18 +1,27 @@
 """Layers of the generators' networks, over tensors of shape (batch, positions, channels).
 
-Channels lie innermost: norms and matrix products run over contiguous memory, and a convolution is a
-2-D one of height one in ``channels_last`` order, on a CPU a fifth faster than ``Conv1d``.
+Channels are innermost, so norms and matrix products run over contiguous memory. A convolution is
+two-dimensional, of height one and in ``channels_last`` order: on a CPU a fifth faster than
+``Conv1d``.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STEP_WIDTH = 128  # sinusoids that a noise level becomes
+STEP_WIDTH = 128  # number of sinusoids that encode a noise level
 
 
 class Condition(nn.Module):
-    """Noise level and class as one vector."""
+    """Embedding of noise level and class as one vector.
+
+    Parameters
+    ----------
+    classes
+        Number of labels, including the null label.
+    width
+        Length of the vector.
+    """
 
     def __init__(self, classes: int, width: int):
         super().__init__()
@@ -25,9 +34,14 @@ class Condition(nn.Module):
 
 
 def sinusoids(noise_level: Tensor) -> Tensor:
-    """Sines and cosines of ``noise_level`` (B,), shape (B, `STEP_WIDTH`).
+    """Encode noise levels by sines and cosines: (B,) -> (B, `STEP_WIDTH`).
 
-    Frequencies 1/2 to 32: log(sigma) / 4 spans about (-2, 2).
+    Frequencies range from 1/2 to 32, since a noise level, log(sigma) / 4, lies in about (-2, 2).
+
+    Examples
+    --------
+    >>> sinusoids(torch.zeros(3)).shape
+    torch.Size([3, 128])
     """
     frequencies = torch.logspace(-1, 5, STEP_WIDTH // 2, base=2.0, device=noise_level.device)
     angles = noise_level[:, None] * frequencies
@@ -35,7 +49,15 @@ def sinusoids(noise_level: Tensor) -> Tensor:
 
 
 class Modulate(nn.Module):
-    """Layer norm, then scale and shift by the condition; at first it is the norm alone."""
+    """Layer norm, scaled and shifted by the condition; initially the norm alone.
+
+    Parameters
+    ----------
+    channels
+        C of the input.
+    condition
+        E, length of the condition.
+    """
 
     def __init__(self, channels: int, condition: int):
         super().__init__()
@@ -50,9 +72,16 @@ class Modulate(nn.Module):
 
 
 class Convolve(nn.Module):
-    """Convolution over positions that keeps their number.
+    """Convolution over positions that preserves their number.
 
-    ``causal`` looks back only: position t sees t, t - dilation, ...
+    Parameters
+    ----------
+    inputs, outputs
+        Channels.
+    kernel, dilation
+        In positions.
+    causal
+        Whether a position sees only itself and those before it: t, t - dilation, ...
     """
 
     def __init__(
@@ -67,7 +96,7 @@ class Convolve(nn.Module):
         """(B, T, inputs) -> (B, T, outputs)."""
         layer, (left, right) = self.convolution, self.padding
         dilation = layer.dilation[1]
-        if dilation >= h.shape[1]:  # all taps but one see padding alone
+        if dilation >= h.shape[1]:  # all taps but one see only padding
             return F.linear(h, layer.weight[:, :, 0, left // dilation], layer.bias)
         if left != right:
             h, left = F.pad(h, (0, 0, left, right)), 0
@@ -79,7 +108,16 @@ class Convolve(nn.Module):
 class Attention(nn.Module):
     """Self-attention over positions, with rotary position embedding (Su et al. 2021).
 
-    Scores depend on how far two positions are apart, which is what a regular rhythm repeats.
+    Scores depend on the distance of two positions, and in a regular rhythm distances repeat.
+
+    Parameters
+    ----------
+    channels
+        C of the input.
+    heads
+        Number of attention heads; C / heads is even.
+    condition
+        E, length of the condition.
     """
 
     def __init__(self, channels: int, heads: int, condition: int):
@@ -92,9 +130,9 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        """h (B, T, C), condition (B, E) -> h plus what was attended to."""
+        """h (B, T, C), condition (B, E) -> (B, T, C), with h as residual."""
         length, width = h.shape[1], h.shape[2] // self.heads
-        # A turn in 6 to 2000 positions.
+        # A full turn takes from 6 to 2000 positions.
         rates = torch.logspace(0, -2.5, width // 2, device=h.device)
         projected = self.project(self.modulate(h, condition))
         attended = attend(projected, self.heads, rotation(length, rates), fused=True)

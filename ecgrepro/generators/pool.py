@@ -1,8 +1,8 @@
-"""Pools of synthetic records: drawn batch by batch, into memory or into a folder.
+"""Pools of synthetic records, drawn batch by batch into memory or into a folder.
 
-A pool on disk grows in ``<directory>.partial``, written in order through plain files, so that
-memory does not grow with it. ``progress.json`` says what the pool is of and how many records are
-complete; it is written after them, so whatever a kill leaves behind can be continued.
+A pool on disk grows in ``<directory>.partial``, in plain files that are written in order, so that
+memory does not grow with it. ``progress.json`` holds the identity of the pool and the number of
+complete records. It is written after them, so a killed sampling can always be continued.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ from ecgrepro.support.locks import exclusive_or_refused
 Draw = Callable[[list[tuple[str, int]]], np.ndarray]
 _SIGNALS, _DIGESTS, _PROGRESS, _LOCK = "signals.npy", "digests.bin", "progress.json", "lock"
 _DIGEST_BYTES = 32
-_SAVE_SECONDS = 1.0  # at most this much work is lost to a kill, and a batch
+_SAVE_SECONDS = 1.0  # a kill loses at most this much work, and a batch
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is sampled: ``counts`` of each class in the order of the label map.
+    """The records of a pool.
 
-    ``identity`` is everything that decides the records, as JSON values; it holds the counts.
+    Attributes
+    ----------
+    shape
+        Of the generator: classes, leads, sampling frequency, units.
+    name
+        Of the generator; record names begin with it.
+    identity
+        Everything that decides the records, as JSON values: weights, counts, seed and so on.
     """
 
     shape: Shape
@@ -45,7 +52,7 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Records of each class asked for."""
+        """Number of records of each class, in the order of the label map."""
         return self.identity["counts"]
 
     def __len__(self) -> int:
@@ -78,7 +85,15 @@ class Plan:
         )
 
     def cohort(self, signals: np.ndarray, digests: Iterable[str] | None = None) -> Cohort:
-        """The pool as a Cohort; ``digests`` of its records where they are known."""
+        """The pool as a Cohort.
+
+        Parameters
+        ----------
+        signals
+            Shape (records, leads, samples), float32, in the units of ``shape``.
+        digests
+            SHA-256 of each record, if known; otherwise they are computed from the signals.
+        """
         table = self.table()
         known = fingerprint_of(digests, table) if digests is not None else None
         return Cohort(
@@ -94,8 +109,23 @@ class Plan:
         )
 
 
-def in_memory(plan: Plan, draw: Draw, batch_size: int) -> Cohort:
-    """Draw the pool of ``plan`` into an array."""
+def draw_in_memory(plan: Plan, draw: Draw, batch_size: int) -> Cohort:
+    """Draw a pool into memory.
+
+    Parameters
+    ----------
+    plan
+        The records of the pool.
+    draw
+        Draws records (class, number): float32 of shape (records, channels, samples).
+    batch_size
+        Number of records that are drawn together.
+
+    Raises
+    ------
+    EcgreproError
+        A sampled value is not finite; the record is named.
+    """
     signals = np.empty((len(plan), len(plan.shape.leads), plan.shape.samples), np.float32)
     done = 0
     for batch in _batches(plan, draw, batch_size, 0):
@@ -104,14 +134,26 @@ def in_memory(plan: Plan, draw: Draw, batch_size: int) -> Cohort:
     return plan.cohort(signals)
 
 
-def on_disk(plan: Plan, draw: Draw, batch_size: int, directory: Path) -> Cohort:
-    """Draw the pool of ``plan`` into ``directory``, going on where an earlier try was stopped.
+def draw_on_disk(plan: Plan, draw: Draw, batch_size: int, directory: Path) -> Cohort:
+    """Draw a pool into a folder, continuing an interrupted one.
+
+    Parameters
+    ----------
+    plan, draw, batch_size
+        See `draw_in_memory`.
+    directory
+        Folder of the pool. If it holds this pool already, that is opened.
+
+    Returns
+    -------
+    Cohort
+        Memory-mapped.
 
     Raises
     ------
     EcgreproError
-        If ``directory`` holds anything but this very pool, if what stands unfinished beside it is
-        of another plan or in use, or if it cannot be written.
+        ``directory`` holds anything else, the unfinished pool beside it is of another plan or in
+        use, it cannot be written, or a sampled value is not finite.
     """
     if directory.exists():
         return _opened(plan, directory)
@@ -135,7 +177,15 @@ def on_disk(plan: Plan, draw: Draw, batch_size: int, directory: Path) -> Cohort:
 
 
 def discard(directory: Path, identity: dict) -> None:
-    """Remove a pool of another identity, finished or not; nothing that is not a pool."""
+    """Remove a pool, finished or not, whose identity differs; leave anything that is no pool.
+
+    Parameters
+    ----------
+    directory
+        Folder of the pool.
+    identity
+        See `Plan`; a pool with this identity stays.
+    """
     partial = partial_of(directory)
     if (directory / "cohort.json").exists():
         found = Cohort.open(directory).report.get("sampled", identity)
@@ -147,7 +197,7 @@ def discard(directory: Path, identity: dict) -> None:
 
 
 def _fill(plan: Plan, draw: Draw, batch_size: int, partial: Path) -> None:
-    """Write what is missing of the pool, and its facts."""
+    """Write the missing records of the pool, then its table and facts."""
     writer = _Writer(plan, partial)
     with writer:
         for batch in _batches(plan, draw, batch_size, writer.done):
@@ -155,7 +205,7 @@ def _fill(plan: Plan, draw: Draw, batch_size: int, partial: Path) -> None:
     signals = np.load(partial / _SIGNALS, mmap_mode="r")
     plan.cohort(signals, writer.digests()).write_facts(partial)
     for path in partial.iterdir():
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             os.fsync(file.fileno())
 
 
@@ -164,7 +214,7 @@ def _is_finished(partial: Path) -> bool:
 
 
 def _batches(plan: Plan, draw: Draw, batch_size: int, done: int) -> Iterator[np.ndarray]:
-    """Batches of records, (batch, leads, samples), after the first ``done`` records."""
+    """Draw batches of shape (batch, leads, samples), skipping the first ``done`` records."""
     bar = tqdm(total=len(plan), initial=done, desc=f"{plan.name} samples", unit="record",
                disable=None)  # fmt: skip
     with bar:
@@ -184,7 +234,7 @@ def _batches(plan: Plan, draw: Draw, batch_size: int, done: int) -> Iterator[np.
 
 
 def _opened(plan: Plan, directory: Path) -> Cohort:
-    """The finished pool, if ``directory`` is that."""
+    """Open the finished pool; raise if ``directory`` holds anything else."""
     try:
         found = Cohort.open(directory)
     except EcgreproError:
@@ -200,7 +250,7 @@ def _held(partial: Path) -> AbstractContextManager[None]:
 
 
 class _Writer:
-    """The files of an unfinished pool, open at the first record that is not complete."""
+    """The files of an unfinished pool, open at the first incomplete record."""
 
     def __init__(self, plan: Plan, partial: Path):
         self.plan, self.partial = plan, partial
@@ -222,7 +272,7 @@ class _Writer:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None or not issubclass(kind, OSError):
                 self._save()
@@ -231,7 +281,7 @@ class _Writer:
                 file.close()
 
     def append(self, batch: np.ndarray) -> None:
-        """Write records, (batch, leads, samples)."""
+        """Append records of shape (batch, leads, samples)."""
         batch = np.ascontiguousarray(batch, "<f4")
         signals, digests = self.files
         signals.write(batch)
@@ -242,12 +292,12 @@ class _Writer:
 
     def digests(self) -> Iterator[str]:
         """SHA-256 of each record."""
-        with open(self.partial / _DIGESTS, "rb") as file:
+        with (self.partial / _DIGESTS).open("rb") as file:
             while digest := file.read(_DIGEST_BYTES):
                 yield digest.hex()
 
     def _save(self) -> None:
-        """Bring the records to the disk, then say that they are there."""
+        """Flush the records to the disk, then write the progress."""
         for file in self.files:
             file.flush()
             os.fsync(file.fileno())
@@ -256,7 +306,7 @@ class _Writer:
         self.saved = time.monotonic()
 
     def _resume(self) -> int:
-        """Records that are complete; raises if they are of another plan."""
+        """Number of complete records; raises if they are of another plan."""
         if not (self.partial / _PROGRESS).exists():
             foreign = sorted(p.name for p in self.partial.iterdir())
             own = (_LOCK, _SIGNALS, _DIGESTS, f"{_PROGRESS}.tmp")
@@ -299,4 +349,4 @@ def _progress(partial: Path) -> dict:
 
 
 def _open(path: Path, *, fresh: bool):
-    return open(path, "w+b" if fresh else "r+b")
+    return path.open("w+b" if fresh else "r+b")

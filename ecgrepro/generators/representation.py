@@ -1,8 +1,8 @@
-"""What a model learns and draws of a record, and the way back to twelve leads.
+"""Channels, the form in which models see records, and their conversion to and from leads.
 
-In units ``z`` these are the twelve leads themselves, clamped at 8 SD. In ``mV`` they are the eight
+In units ``z`` the channels are the twelve leads, clamped at 8 SD. In ``mV`` they are the eight
 independent leads, each divided by its standard deviation over the training records; the other
-four follow from them exactly (Einthoven, Goldberger).
+four leads follow from them exactly (Einthoven, Goldberger).
 """
 
 from typing import Literal
@@ -15,17 +15,30 @@ from ecgrepro.cohort.leads import INDEPENDENT, independent_of, twelve_leads
 from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.errors import EcgreproError
 
-CLAMP = 8.0  # SD of the record; beyond it there is no heart in a z-scored lead
-# SD of all training records. The tallest QRS of the recordings at hand reach 25; of 1652 only
-# three, with artefacts of 10 mV, go beyond 30.
+CLAMP = 8.0  # SD of the record; no z-scored heartbeat exceeds it
+# SD over all training records. The tallest QRS complexes reach 25; of 1652 recordings only three,
+# with artefacts of 10 mV, exceed 30.
 CLAMP_MV = 30.0
 _CHUNK = 256  # records
 
 
 class Shape(BaseModel):
-    """What a generator must know of the cohort that it was trained on.
+    """What a generator keeps of the cohort that it was trained on.
 
-    ``scales`` are the standard deviations in mV of `INDEPENDENT`; empty in units ``z``.
+    Attributes
+    ----------
+    source
+        Data sets of the records, joined by ``+``.
+    labels, classes
+        Label map, and its classes in order.
+    counts
+        Number of training records of each class.
+    leads, samples, fs, units
+        Lead names, samples per record, sampling frequency in Hz, ``"z"`` or ``"mV"``.
+    scales
+        Standard deviation of each of `INDEPENDENT` in mV; empty in units ``z``.
+    fingerprint
+        Of the training cohort.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,17 +63,17 @@ class Shape(BaseModel):
 
     @property
     def channels(self) -> int:
-        """Number of signals that a model learns and draws."""
+        """Number of channels: 12 in units z, 8 in mV."""
         return len(INDEPENDENT) if self.units == "mV" else len(self.leads)
 
     @property
     def trained(self) -> list[str]:
-        """Classes with a training record, in order: those that can be sampled."""
+        """Classes with at least one training record, in order: those that can be sampled."""
         return [code for code in self.classes if self.counts[code]]
 
 
 def shape_of(cohort: Cohort) -> Shape:
-    """The shape of a cohort that `check_cohort` has let pass."""
+    """The shape of a cohort that has passed `check_cohort`."""
     return Shape(
         source="+".join(sorted(set(cohort.table["source"]))),
         labels=cohort.labels,
@@ -76,13 +89,23 @@ def shape_of(cohort: Cohort) -> Shape:
 
 
 def check_cohort(cohort: Cohort, name: str, like: Cohort | None = None) -> None:
-    """Raise if generator ``name`` cannot learn from ``cohort``, or, with ``like``, not from both.
+    """Raise if a generator cannot learn from a cohort.
+
+    Parameters
+    ----------
+    cohort
+        Records to train or validate on.
+    name
+        Of the generator, for the message.
+    like
+        The training cohort, if ``cohort`` is for validation: both must have the same form.
 
     Raises
     ------
     EcgreproError
-        If there is no record, a value is not finite (the record is named), the leads are not the
-        twelve in units mV, or the two cohorts differ in units, leads, rate, length or labels.
+        There is no record, a value is not finite (the record is named), a cohort in mV does not
+        have the twelve standard leads, or the two cohorts differ in units, leads, sampling
+        frequency, length or labels.
     """
     if not len(cohort):
         raise EcgreproError(f"cannot train {name}: cohort {cohort.name!r} has no records")
@@ -113,16 +136,19 @@ def check_cohort(cohort: Cohort, name: str, like: Cohort | None = None) -> None:
 
 
 def to_channels(shape: Shape, signals: np.ndarray) -> np.ndarray:
-    """Records as a model sees them.
+    """Convert leads to channels.
 
     Parameters
     ----------
+    shape
+        Of the generator.
     signals
         Shape (records, leads, samples), in ``shape.units``.
 
     Returns
     -------
-    Float32 of shape (records, channels, samples), clamped at `CLAMP` or `CLAMP_MV`.
+    ndarray
+        Shape (records, channels, samples), float32, clamped at `CLAMP` or `CLAMP_MV`.
     """
     if shape.units == "z":
         return np.clip(signals, -CLAMP, CLAMP).astype(np.float32, copy=False)
@@ -132,18 +158,21 @@ def to_channels(shape: Shape, signals: np.ndarray) -> np.ndarray:
 
 
 def to_leads(shape: Shape, drawn: np.ndarray) -> np.ndarray:
-    """Records from what a model drew: the inverse of `to_channels`, as recordings look.
+    """Convert channels to leads, scaled as preprocessed recordings are.
 
     Parameters
     ----------
+    shape
+        Of the generator.
     drawn
         Shape (records, channels, samples), finite.
 
     Returns
     -------
-    Float32 of shape (records, leads, samples) in ``shape.units``. In z, each lead has zero mean
-    and unit variance and is clamped at `CLAMP`. In mV, each lead has zero mean, as after the
-    band-pass, and the derived leads are exact (see `twelve_leads`).
+    ndarray
+        Shape (records, leads, samples), float32, in ``shape.units``. In z, each lead has zero mean
+        and unit variance and is clamped at `CLAMP`. In mV, each lead has zero mean, as after the
+        band-pass filter, and the derived leads are exact (see `twelve_leads`).
     """
     if shape.units == "z":
         return np.clip(standardize(drawn), -CLAMP, CLAMP).astype(np.float32, copy=False)

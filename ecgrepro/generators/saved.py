@@ -1,4 +1,4 @@
-"""A trained generator on disk: ``generator.json``, sealed, and ``weights.safetensors``."""
+"""A saved generator: ``generator.json``, with checksums, and ``weights.safetensors``."""
 
 import json
 import os
@@ -13,15 +13,27 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.support.digests import file_digest, json_digest
 from ecgrepro.support.files import whole_folder
 
-VERSION = 3  # of the saved form, of checkpoints and of unfinished pools
+VERSION = 3  # of the file format, of checkpoints and of unfinished pools
 FACTS, WEIGHTS = "generator.json", "weights.safetensors"
 
 
 def write_saved(directory: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
-    """Write a generator to ``directory`` (which must not exist), all or nothing.
+    """Write a generator to a new folder, completely or not at all.
 
-    ``facts`` are JSON values and hold ``name``. Added to them are the version of the form, the
-    SHA-256 of the weights, and a seal: the SHA-256 of everything else in the file.
+    Parameters
+    ----------
+    directory
+        Must not exist.
+    facts
+        JSON values, among them ``name``. The file also has the version of the format, the SHA-256
+        of the weights, and a seal: the SHA-256 of everything else in the file.
+    tensors
+        Weights by name.
+
+    Raises
+    ------
+    EcgreproError
+        ``directory`` exists or cannot be written.
     """
     if directory.exists():
         raise EcgreproError(f"{directory} already exists: remove it or choose another place")
@@ -32,7 +44,7 @@ def write_saved(directory: Path, facts: dict[str, Any], tensors: dict[str, Tenso
             facts["seal"] = _seal(facts)
             (partial / FACTS).write_text(json.dumps(facts, indent=1))
             for name in (FACTS, WEIGHTS):
-                with open(partial / name, "rb") as file:
+                with (partial / name).open("rb") as file:
                     os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise EcgreproError(f"cannot save the generator to {directory}: {error}") from error
@@ -40,13 +52,25 @@ def write_saved(directory: Path, facts: dict[str, Any], tensors: dict[str, Tenso
 
 
 def read_saved(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Facts and tensors of a saved generator.
+    """Read and verify a saved generator.
+
+    Parameters
+    ----------
+    directory
+        Written by `write_saved`.
+    name
+        Of the model that is expected.
+
+    Returns
+    -------
+    facts, tensors
+        As given to `write_saved`; tensors on the CPU.
 
     Raises
     ------
     EcgreproError
-        If ``directory`` is no saved generator, or one of another version or of another model than
-        ``name``, or if either file is truncated or was changed.
+        ``directory`` is no saved generator, is of another version or model, or either file is
+        truncated or was changed.
     """
     try:
         facts = json.loads((directory / FACTS).read_text())
@@ -78,7 +102,13 @@ def read_saved(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Te
 
 
 def saved_digest(directory: Path) -> str:
-    """SHA-256 of a saved generator's weights, as `read_saved` checks them."""
+    """SHA-256 of a saved generator's weights, as recorded with them.
+
+    Raises
+    ------
+    EcgreproError
+        ``directory`` is no saved generator.
+    """
     try:
         return json.loads((directory / FACTS).read_text())["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -86,6 +116,6 @@ def saved_digest(directory: Path) -> str:
 
 
 def _seal(facts: dict[str, Any]) -> str:
-    """SHA-256 of the facts but the seal, in one spelling."""
+    """SHA-256 of the facts without the seal, in canonical JSON."""
     held = {key: value for key, value in facts.items() if key != "seal"}
-    return json_digest(json.loads(json.dumps(held)))  # as they will be read
+    return json_digest(json.loads(json.dumps(held)))  # as they are read back

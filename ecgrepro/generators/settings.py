@@ -1,4 +1,4 @@
-"""Settings of every generator, apart from the models: reading them does not need torch."""
+"""Settings of the built-in generators. Reading them does not import PyTorch."""
 
 from typing import Annotated, Literal
 
@@ -6,27 +6,39 @@ from pydantic import Field, model_validator
 
 from ecgrepro.training.settings import Settings, TrainingSettings
 
-GeneratorSettings = Settings  # what those of every generator are
+GeneratorSettings = Settings  # base class of the settings of every generator
 
 
 class DiffusionSettings(TrainingSettings):
-    """What the diffusion generators share: the process, its sampler, and how signals enter.
+    """Settings that all diffusion generators share: the process, its sampler, the patches.
 
-    ``process`` is ``"edm"``, the modern one, or ``"ddpm"``, discrete as DiffWave was published.
-    ``fold`` samples of all leads make one position; for EDM in the basis of their principal
-    components, of which the network sees the first ``components``.
-
-    ``p_mean``, ``p_std``, ``sigma_min`` and ``sigma_max`` are EDM's: levels in training, and
-    between which a sampler works. Where the beats stand should be settled at levels of 5 to 40 SD,
-    where a QRS complex of twelve leads is just visible, so training dwells there. A sample is the
-    estimate at ``sigma_min``; a brief training has not learned the fine texture and should stop at
-    about 0.6.
-
-    ``sampling_steps``: 25, an eighth of the evaluations of 200 ancestral steps, came to 1.06 times
-    their Fréchet distance (U-Net on 217 Chapman records, mean of few seeds; one pair: 1.10). 40
-    steps came no nearer.
-    ``guidance`` is the scale of classifier-free guidance (1 is none), ``rescale`` how far the
-    spread is drawn back.
+    Attributes
+    ----------
+    process
+        ``"edm"`` (Karras et al. 2022) or ``"ddpm"``, discrete as published with DiffWave.
+    fold
+        Consecutive samples, of all leads, that form one position of the network.
+    components
+        With EDM, number of principal components of a position that the network sees.
+    label_dropout
+        Probability with which the class is hidden in training, for guidance.
+    p_mean, p_std
+        Mean and standard deviation of log(sigma) in training, with EDM. The positions of beats
+        are decided at levels of 5 to 40 SD, where a QRS complex of twelve leads is just visible,
+        so most training is near there.
+    sigma_min, sigma_max
+        Range of levels of a sampler, with EDM. A sample is the estimate at ``sigma_min``. A brief
+        training has not learned the fine texture and should stop at about 0.6.
+    sampler
+        Name of the sampler, see `ecgrepro.generators.diffusion.samplers`.
+    sampling_steps
+        Steps of the sampler. 25 take an eighth of the evaluations of 200 ancestral steps and came
+        to 1.06 times their Fréchet distance (U-Net on 217 Chapman records, mean of few seeds; one
+        pair: 1.10); 40 were no better.
+    guidance
+        Scale of classifier-free guidance; 1 is none.
+    rescale
+        How far guidance keeps the standard deviation of the unguided estimate, from 0 to 1.
     """
 
     batch_size: int = Field(default=32, gt=0)
@@ -47,10 +59,19 @@ class DiffusionSettings(TrainingSettings):
 
 
 class DiffWaveSettings(DiffusionSettings):
-    """DiffWave: the network's geometry.
+    """Settings of DiffWave's network.
 
-    ``modulated``: noise level and class scale and shift a layer norm of each block's input;
-    without, they are added to it, as published.
+    Attributes
+    ----------
+    channels, blocks
+        Width and number of residual blocks.
+    cycle
+        Dilations are 1, 2, 4, ... and start again after ``cycle`` blocks.
+    embedding
+        Width of the embedding of noise level and class.
+    modulated
+        Whether the embedding scales and shifts a layer norm of each block's input; otherwise it is
+        added to the input, as published.
     """
 
     steps: int = Field(default=1500, gt=0)
@@ -62,9 +83,14 @@ class DiffWaveSettings(DiffusionSettings):
 
 
 class TimeDiffusionSettings(DiffusionSettings):
-    """Time-Diffusion: the network's geometry.
+    """Settings of Time-Diffusion's network.
 
-    ``causal``: a position sees only those before it, as in the package of that name.
+    Attributes
+    ----------
+    channels, embedding
+        Width of the blocks, and of the embedding of noise level and class.
+    causal
+        Whether a position sees only those before it, as in the package ``timediffusion``.
     """
 
     steps: int = Field(default=3000, gt=0)
@@ -74,10 +100,23 @@ class TimeDiffusionSettings(DiffusionSettings):
 
 
 class UNetSettings(DiffusionSettings):
-    """The U-Net: the network's geometry.
+    """Settings of the U-Net.
 
-    ``pace``: it is conditioned on heart rate and RR variability, too. Of ``guidance`` 1.5, 2 and 3
-    the classifier's embeddings of samples were at 2 nearest to those of the training records.
+    Attributes
+    ----------
+    widths
+        Channels at each resolution, the finest first.
+    blocks
+        Residual blocks at each resolution, on the way down and on the way up.
+    head_width
+        Channels of an attention head.
+    embedding
+        Width of the embedding of the conditions.
+    pace
+        Whether the network is also conditioned on heart rate and RR variability.
+    guidance
+        Of 1.5, 2 and 3, a scale of 2 brought the samples nearest to the training records, in the
+        classifier's embeddings.
     """
 
     steps: int = Field(default=8000, gt=0)
@@ -90,17 +129,38 @@ class UNetSettings(DiffusionSettings):
 
 
 class SimulatorSettings(GeneratorSettings):
-    """The simulator: whose recordings it imitates; by default those that it is fitted to."""
+    """Settings of the simulator.
+
+    Attributes
+    ----------
+    hospital
+        Whose recordings it imitates; by default those that it is fitted to.
+    """
 
     hospital: Literal["ptb-xl", "chapman"] | None = None
 
 
 class TokenizerSettings(TrainingSettings):
-    """Stage 1 of Time-VQVAE: bands, encoders, codebooks, decoders, and their training.
+    """Settings of stage 1 of Time-VQVAE: bands, encoders, codebooks, decoders, and training.
 
-    ``n_fft`` samples make a window of the Fourier transform, of hop ``n_fft / 4``. A position of
-    a band is ``stride`` hops; ``levels`` codes of ``codes`` make one position. ``width``
-    is that of encoders and decoders, ``code_width`` that of a code's vector.
+    Attributes
+    ----------
+    n_fft
+        Samples in a window of the Fourier transform, with hop ``n_fft / 4``.
+    low_stride, high_stride
+        Hops in a position of each band.
+    low_levels, high_levels
+        Codes at a position of each band.
+    codes
+        Number of codes in each codebook.
+    code_width
+        Length of a code's vector.
+    width, blocks
+        Width and number of residual blocks of encoders and decoders.
+    codebook_decay
+        Decay of the moving averages that the codes are.
+    spectral
+        Weight of the spectral loss.
     """
 
     steps: int = Field(default=400, gt=0)
@@ -122,11 +182,20 @@ class TokenizerSettings(TrainingSettings):
 
 
 class PriorSettings(TrainingSettings):
-    """Stage 2 of Time-VQVAE: the two transformers over codes, and their training.
+    """Settings of stage 2 of Time-VQVAE: two transformers over codes, and their training.
 
-    ``width`` and ``layers`` are of the low band's and the high band's transformer.
-    ``label_dropout`` is how often the class is hidden, ``shifts`` how many shifts of each record
-    within a position are learned.
+    Attributes
+    ----------
+    low_width, low_layers, high_width, high_layers
+        Width and number of layers of each band's transformer.
+    heads
+        Attention heads of both.
+    dropout
+        In both.
+    label_dropout
+        Probability with which the class is hidden in training, for guidance.
+    shifts
+        Number of time shifts within a position at which each record is learned.
     """
 
     steps: int = Field(default=1400, gt=0)
@@ -153,10 +222,23 @@ class PriorSettings(TrainingSettings):
 
 
 class TimeVQVAESettings(GeneratorSettings):
-    """Time-VQVAE: its two stages, and how codes are drawn.
+    """Settings of Time-VQVAE: its two stages, and how codes are sampled.
 
-    ``sampling_steps`` iterations unmask the first level of a band, ``fine_steps`` each of the
-    others. ``choice_temperature`` is how much chance has a say in which codes are kept first.
+    Attributes
+    ----------
+    tokenizer, prior
+        Stage 1 and stage 2.
+    sampling_steps
+        Iterations that unmask the first level of a band.
+    fine_steps
+        Iterations that unmask each further level, at most ``sampling_steps``.
+    temperature
+        Of the distribution of codes.
+    choice_temperature
+        Scale of the noise on confidence, by which codes are chosen to be unmasked; 0 always
+        unmasks the most confident.
+    guidance
+        Scale of classifier-free guidance; 1 is none.
     """
 
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -166,12 +248,3 @@ class TimeVQVAESettings(GeneratorSettings):
     temperature: float = Field(default=0.9, gt=0)
     choice_temperature: float = Field(default=1.0, ge=0)
     guidance: float = Field(default=2.0, ge=0)
-
-
-SETTINGS: dict[str, type[GeneratorSettings]] = {
-    "diffwave": DiffWaveSettings,
-    "timediffusion": TimeDiffusionSettings,
-    "unet": UNetSettings,
-    "simulator": SimulatorSettings,
-    "timevqvae": TimeVQVAESettings,
-}

@@ -1,4 +1,4 @@
-"""The physiological simulator as a generator: knowledge in place of training."""
+"""The physiological simulator as a generator, a control that learns nothing."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ _FS = 500  # Hz, before preprocessing
 
 
 class SimulatorGenerator(Generator):
-    """Simulated records, preprocessed as recordings are; nothing is learned from the cohort.
+    """Simulated records, preprocessed as recordings are; see `SimulatorSettings`.
 
-    It can sample any rhythm that the cohort has, so its pools match those of the others. A class
-    of several rhythms (label map ``rhythm4``) is simulated by the rhythm of the same name, GSVT
-    as ST.
+    `fit` learns nothing. It only notes which classes the cohort has, so that pools match those of
+    the other generators. A class of several rhythms (label map ``rhythm4``) is simulated by the
+    rhythm of the same name, GSVT by sinus tachycardia (ST).
     """
 
     name = "simulator"

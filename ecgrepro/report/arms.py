@@ -35,7 +35,7 @@ def rhythm_table(rows: Sequence[Result]) -> pd.DataFrame:
     """F1 of each rhythm for each arm; rhythms with few test records are marked."""
     lines: dict[str, dict[str, str]] = {}
     for row in rows:
-        if row.metric == "f1" and row.scope in ("", row.dataset):
+        if row.metric == "f1" and row.n and row.scope in ("", row.dataset):
             rhythm = f"{flagged(row.rhythm, row.n)} ({row.n})"
             lines.setdefault(row.arm, {})[rhythm] = number(row.value)
     return pd.DataFrame([{"arm": arm, **cells} for arm, cells in lines.items()])
@@ -150,7 +150,7 @@ def gains_sentence(rows: Sequence[Result], reference: str = REAL) -> str:
     if not found:
         return "No differences to show."
     marks = [mark(row) for row in found]
-    largest = max(found, key=lambda row: abs(row.value))
+    largest = max(found, key=lambda row: abs(row.value or 0.0))
     return (
         f"Of {len(found)} arms, {marks.count('✓')} gain and {marks.count('✗')} lose macro-F1 "
         f"beyond chance after correction; the largest difference to {reference} is "

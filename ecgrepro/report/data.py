@@ -42,7 +42,7 @@ def counts_by_split(rows: Sequence[Result]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         if row.metric == "records":
-            found.setdefault(row.scope, {})[row.rhythm] = int(row.value)
+            found.setdefault(row.scope, {})[row.rhythm] = int(row.value or 0)
     return found
 
 
@@ -79,7 +79,7 @@ def people_sentence(people: Mapping[str, Any]) -> str:
     text = " and ".join(f"{n:,} of {sex} patients" for sex, n in known.items())
     if len(ages) < 2:
         return f"An age is known for {text}."
-    young, old = min(ages, key=ages.get), max(ages, key=ages.get)
+    young, old = min(ages, key=lambda code: ages[code]), max(ages, key=lambda code: ages[code])
     return (
         f"An age is known for {text}; median ages run from {ages[young]:.0f} years ({young}) to "
         f"{ages[old]:.0f} ({old})."
@@ -92,7 +92,7 @@ def confusion_sentence(confusion: np.ndarray, classes: Sequence[str]) -> str:
     wrong = confusion - np.diag(np.diagonal(confusion))
     if not wrong.any():
         return f"All {total} test records are read as labelled."
-    i, j = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    i, j = map(int, np.unravel_index(int(wrong.argmax()), wrong.shape))
     return (
         f"{right} of {total} test records are read as labelled; the most frequent confusion is "
         f"{classes[i]} read as {classes[j]} ({wrong[i, j]} records)."

@@ -1,6 +1,6 @@
 """Tables and sentences of the search for recipes that help."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -14,14 +14,9 @@ def _percent(row: Result) -> str:
     return f"{row.fraction:.0%}"
 
 
-def tried_table(rows: Sequence[Result], chosen: Mapping[str, str]) -> pd.DataFrame:
-    """Validation macro-F1 of every recipe by fraction; the chosen one of each in bold.
-
-    Parameters
-    ----------
-    chosen
-        The chosen recipe by fraction, as in ``10%``.
-    """
+def tried_table(rows: Sequence[Result]) -> pd.DataFrame:
+    """Validation macro-F1 of every recipe by fraction; the chosen one of each in bold."""
+    chosen = {_percent(row): row.arm for row in _gains(rows)}
     lines: dict[str, dict[str, str]] = {}
     columns: dict[str, None] = {}
     for row in rows:
@@ -36,7 +31,7 @@ def tried_table(rows: Sequence[Result], chosen: Mapping[str, str]) -> pd.DataFra
 
 def validation_records(rows: Sequence[Result]) -> int:
     """How many validation records the recipes were chosen by."""
-    return next(row.n for row in rows if row.scope == TRIED)
+    return next(row.n for row in rows if row.scope == TRIED and row.n is not None)
 
 
 def confirmed_table(rows: Sequence[Result]) -> pd.DataFrame:
@@ -92,5 +87,5 @@ def verdict_sentence(rows: Sequence[Result]) -> str:
 
 def largest_p_value(rows: Sequence[Result], times: int) -> str:
     """The largest p-value of a confirmation, multiplied by the fractions that were asked before."""
-    most = times * max(row.p_value for row in _gains(rows))
+    most = times * max(row.p_value or 0.0 for row in _gains(rows))
     return f"Its largest p-value, times the {times} fractions of the reference run, is {most:.3f}."

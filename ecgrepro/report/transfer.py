@@ -28,7 +28,9 @@ def marked_scores(rows: Sequence[Result]) -> pd.DataFrame:
     """macro-F1 of each arm by fraction, marked against training from scratch at that fraction."""
     f1 = [row for row in rows if row.metric == "macro_f1"]
     marks = {(r.arm, r.fraction): mark(r) for r in f1 if r.comparison == SCRATCH}
-    fractions = [f"{fraction:.0%}" for fraction in sorted({row.fraction for row in f1})]
+    fractions = [
+        f"{fraction:.0%}" for fraction in sorted({row.fraction for row in f1 if row.fraction})
+    ]
     lines: dict[str, dict[str, str]] = {}
     for row in f1:
         if not row.comparison:
@@ -44,7 +46,7 @@ def transfer_sentence(rows: Sequence[Result]) -> str:
     if not f1:
         return "No differences to show."
     marks = [mark(row) for row in f1]
-    best = max(f1, key=lambda row: row.value)
+    best = max(f1, key=lambda row: row.value or 0.0)
     return (
         f"Of {len(f1)} comparisons with training from scratch at the same fraction, "
         f"{marks.count('✓')} are gains and {marks.count('✗')} losses beyond chance; the largest "

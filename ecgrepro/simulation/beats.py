@@ -8,6 +8,7 @@ fibrillatory waves with wandering frequency, Stridh and Sörnmo 2001 (doi:10.110
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def make_beats(rhythm: str, rng: np.random.Generator, seconds: float, ectopy: fl
     return beats
 
 
-def _beats(times: np.ndarray, rhythm: str, **facts) -> Beats:
+def _beats(times: np.ndarray, rhythm: str, **facts: Any) -> Beats:
     return Beats(times, rhythm, np.zeros(len(times), bool), **facts)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.classifier.classifier import Classifier
-from ecgrepro.closeness import FLOOR, Budget, compare
+from ecgrepro.closeness import FLOOR
+from ecgrepro.closeness.compare import compare
+from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.matching import SETS, SYNTHETIC, check_comparable, check_finite
 from ecgrepro.closeness.metrics.heart import HeartLog, measures
 from ecgrepro.cohort import Cohort
@@ -94,7 +96,11 @@ def judge(
 
 
 def trained_on(
-    classifier: Classifier, parts: dict[str, Cohort], synthetic: Cohort, seed: int, device=None
+    classifier: Classifier,
+    parts: dict[str, Cohort],
+    synthetic: Cohort,
+    seed: int,
+    device: str | None = None,
 ) -> list[Result]:
     """TSTR: macro-F1 on the real test records of a classifier trained on synthetic ones.
 

@@ -22,21 +22,13 @@ from pydantic import (
 from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.cohort.rhythms import LABEL_MAPS
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators.settings import SETTINGS
+from ecgrepro.generators.registry import GENERATORS, learned_generators
+from ecgrepro.support.checkout import require_checkout
 from ecgrepro.support.explain import explain
 from ecgrepro.support.provenance import PROJECT
 
 FOLDER = PROJECT / "profiles"
 DATA = ("simulated", "real")
-GENERATORS = {  # with their titles, in the order of the pages
-    "diffwave": "DiffWave",
-    "timediffusion": "Time-Diffusion",
-    "timevqvae": "Time-VQVAE",
-    "unet": "U-Net diffusion (ours, not in the paper)",
-    "simulator": "Simulator (no learning, not in the paper)",
-}
-PAPERS_GENERATORS = ("diffwave", "timediffusion", "timevqvae")
-LEARNED = (*PAPERS_GENERATORS, "unet")  # the simulator knows, it does not learn
 
 
 def _unique(values: list) -> list:
@@ -45,6 +37,21 @@ def _unique(values: list) -> list:
     return values
 
 
+def _registered(name: str) -> str:
+    if name not in GENERATORS:
+        raise ValueError(f"unknown generator; choose one of {', '.join(map(repr, GENERATORS))}")
+    return name
+
+
+def _learned(name: str) -> str:
+    if name not in learned_generators():
+        known = ", ".join(map(repr, learned_generators()))
+        raise ValueError(f"no generator that learns; choose one of {known}")
+    return name
+
+
+GeneratorName = Annotated[str, AfterValidator(_registered)]
+LearnedName = Annotated[str, AfterValidator(_learned)]
 Fold = Annotated[int, Field(ge=1, le=10)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -83,8 +90,10 @@ class Simulation(_Part):
 
 
 class Pool(_Part):
-    """Synthetic records per generator: of each rhythm at least ``minimum``, and enough for the
-    largest ratio of `Augmentation`."""
+    """Synthetic records of a generator.
+
+    Of each rhythm at least ``minimum``, and enough for the largest ratio of `Augmentation`.
+    """
 
     minimum: Count
     seed: Seed = 0
@@ -173,7 +182,7 @@ class Helping(_Part):
     ``seeds``, none of which is one of the profile's: those are for the test records.
     """
 
-    generator: Literal[LEARNED] | None = None
+    generator: LearnedName | None = None
     fractions: Annotated[list[Fraction], Unique] = Field(min_length=1)
     guidance: Annotated[list[Annotated[float, Field(ge=0, le=20)]], Unique] = [1, 3]
     seeds: Annotated[list[Seed], Unique] = Field(min_length=1)
@@ -198,7 +207,7 @@ class Profile(_Part):
     seeds: Annotated[list[Seed], Unique] = Field(min_length=1)
     resamples: Annotated[int, Field(ge=100)] = 2000
     classifier: ClassifierConfig
-    generators: dict[Literal[tuple(GENERATORS)], dict] = Field(min_length=1)
+    generators: dict[GeneratorName, dict] = Field(min_length=1)
     pool: Pool
     quality: Quality = Quality()
     closeness: Closeness = Closeness()
@@ -209,8 +218,9 @@ class Profile(_Part):
 
     @property
     def helper(self) -> str:
-        """Whose records are to help: the one named, or the last of `LEARNED` that there is."""
-        return self.helping.generator or [g for g in LEARNED if g in self.generators][-1]
+        """Whose records are to help: the one named, or the last that learns."""
+        learned = [name for name in learned_generators() if name in self.generators]
+        return self.helping.generator or learned[-1]
 
     @field_validator("name")
     @classmethod
@@ -225,8 +235,10 @@ class Profile(_Part):
             raise ValueError(
                 f"helping.seeds and seeds share {sorted(both)}: choosing is not testing"
             )
-        if not set(LEARNED) & set(self.generators):
-            raise ValueError(f"generators holds none that learns: {', '.join(LEARNED)}")
+        if not set(learned_generators()) & set(self.generators):
+            raise ValueError(
+                f"generators holds none that learns: {', '.join(learned_generators())}"
+            )
         if self.transfer.pretrain_updates >= self.classifier.updates:
             raise ValueError("transfer.pretrain_updates leaves none of classifier.updates to tune")
         return self
@@ -266,6 +278,8 @@ def load_profile(name: str | Path, data: str = "simulated") -> Profile:
     if data not in DATA:
         raise EcgreproError(f"unknown data {data!r}: choose one of {', '.join(DATA)}")
     if not path.is_file():
+        if not is_file_name(name):
+            require_checkout(f"profile {name!r}, unlike the path of a YAML file,")
         raise EcgreproError(
             f"unknown profile {str(name)!r}: choose one of {', '.join(profile_names())}, "
             "or give the path of a YAML file"
@@ -301,10 +315,10 @@ def _checked(content: dict, where: str) -> Profile:
     wrong = list(_oddities(content, profile.model_dump(exclude={"generators", "real"}), ""))
     for name, settings in profile.generators.items():
         try:
-            used = SETTINGS[name].model_validate(settings).model_dump()
+            used = GENERATORS[name].settings_class().model_validate(settings).model_dump()
         except ValidationError as error:
             here = f"{where} generators.{name},"
-            raise _refusal(error, here, SETTINGS[name]) from error
+            raise _refusal(error, here, GENERATORS[name].settings_class()) from error
         wrong += _oddities(settings, used, f"generators.{name}")
     if (named := profile.helping.generator) not in (None, *profile.generators):
         wrong.append(f"  helping.generator: {named!r} is none of {', '.join(profile.generators)}")

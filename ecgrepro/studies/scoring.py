@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def arm_results(
-    test: Cohort, by_arm: dict[str, np.ndarray], reference: str, *, resamples: int, **keys
+    test: Cohort, by_arm: dict[str, np.ndarray], reference: str, *, resamples: int, **keys: Any
 ) -> list[Result]:
     """Scores of each arm with intervals, and paired differences to the reference arm.
 
@@ -81,7 +82,9 @@ def patients_of(test: Cohort) -> np.ndarray:
     return (test.table["source"] + "/" + test.table["patient_id"]).to_numpy()
 
 
-def _score_rows(test: Cohort, stack, arm: str, settings: dict, keys: dict) -> list[Result]:
+def _score_rows(
+    test: Cohort, stack: np.ndarray, arm: str, settings: dict, keys: dict
+) -> list[Result]:
     per_seed = [scores(one, test.targets, test.classes) for one in stack]
     rows = []
     for metric in MACRO_SCORES:

@@ -172,7 +172,7 @@ def draw(pool: Cohort, counts: dict[str, int], ratio: float) -> Cohort:
 
 def first_of_each(cohort: Cohort, n: int) -> Cohort:
     """The first ``n`` records of each rhythm, or as many as the rarest of them has."""
-    n = min(n, min(count for count in cohort.counts().values() if count))
+    n = min(n, *(count for count in cohort.counts().values() if count))
     return cohort.select((cohort.table.groupby("rhythm").cumcount() < n).to_numpy())
 
 

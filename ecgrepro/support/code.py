@@ -18,7 +18,7 @@ from pathlib import Path
 from ecgrepro.errors import EcgreproError
 
 PACKAGE = Path(__file__).parents[1]
-_DATA_FILES = {"ecgrepro.figures.charts": ("figures/ecgrepro.mplstyle",)}  # that a module reads
+_DATA_FILES = {"ecgrepro.figures.style": ("figures/ecgrepro.mplstyle",)}  # that a module reads
 # In place of a definition's name:
 _EFFECTS = ""  # the statements of a module that define nothing but do something
 _ALL = "*"  # all of a module
@@ -197,7 +197,7 @@ class Package:
     def _follow(self, name: str, attribute: str, rest: _Chain) -> list[_Unit | str] | None:
         """What an imported name, with attributes, stands for."""
         chain = (attribute, *rest) if attribute else rest
-        if name.split(".")[0] != self.root.name:
+        if name.split(".", maxsplit=1)[0] != self.root.name:
             return [".".join((name, *([attribute] if attribute else [])))]
         module = self.module(name)
         return self._of_module(module, chain) if module else None
@@ -322,7 +322,7 @@ class _Tree:
                 self._visit_field(name, value, kind, in_class=in_class)
         self.words.append(")")
 
-    def _visit_field(self, name: str, value, kind: str, *, in_class: bool) -> None:
+    def _visit_field(self, name: str, value: object, kind: str, *, in_class: bool) -> None:
         self.words.append("targets" if (kind, name) == ("Assign", "target") else name)
         if isinstance(value, list):
             for item in value:

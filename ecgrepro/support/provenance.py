@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -11,7 +12,14 @@ _REPORTED = ("ecgrepro", "torch", "lightning-fabric", "numpy", "scipy", "pandas"
 _REPORTED += ("wfdb", "neurokit2", "dtaidistance", "matplotlib")
 
 
+def is_checkout(folder: Path) -> bool:
+    """Whether a folder is the project's own, with the study's graph and its notebooks."""
+    return (folder / "Snakefile").is_file() and (folder / "notebooks").is_dir()
+
+
 def _git(*arguments: str) -> str | None:
+    if not is_checkout(PROJECT):
+        return None  # of an installed package, the repository around it is someone else's
     command = ["git", "-C", str(PROJECT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -28,6 +36,7 @@ def commit() -> tuple[str, bool | None]:
     return found, bool(_git("status", "--porcelain", "--untracked-files=no"))
 
 
+@lru_cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}

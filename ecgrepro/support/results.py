@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
     return write_whole(path, text + "\n")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Plain numbers for JSON, which has no NaN: a number that does not exist is null."""
     if isinstance(value, np.generic):
         value = value.item()

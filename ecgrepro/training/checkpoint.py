@@ -1,4 +1,4 @@
-"""One checkpoint file, replaced as a whole, and the signals that ask for one."""
+"""The checkpoint file of a training, and the signals that cause one to be written."""
 
 import json
 import signal
@@ -18,19 +18,20 @@ _FORMAT = 3
 
 
 class CheckpointStore:
-    """The checkpoint of one training: tensors, and facts and a checksum in the file's header.
+    """The checkpoint of one training: tensors, with state and checksum in the file's header.
 
     Parameters
     ----------
     directory
-        Where ``checkpoint.safetensors`` stands; made if it is not there.
+        Folder of ``checkpoint.safetensors``; created if it does not exist.
     identity
-        What the training is of, JSON. A checkpoint of anything else is refused.
+        What identifies the training, as JSON values. A checkpoint with another identity is
+        refused.
 
     Raises
     ------
     EcgreproError
-        If the directory cannot be made or read.
+        The folder cannot be created or read.
     """
 
     def __init__(self, directory: Path, identity: dict):
@@ -44,7 +45,20 @@ class CheckpointStore:
             raise EcgreproError(f"cannot keep checkpoints in {directory}: {error}") from error
 
     def save(self, state: dict, tensors: dict[str, Tensor]) -> None:
-        """Replace the checkpoint; if that fails, raise and leave the one before as it was."""
+        """Replace the checkpoint, as a whole or not at all.
+
+        Parameters
+        ----------
+        state
+            JSON values.
+        tensors
+            On any device.
+
+        Raises
+        ------
+        EcgreproError
+            The file cannot be written; the checkpoint before it is kept.
+        """
         # Copies: names that share memory, as tied weights do, are refused by safetensors.
         tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
         facts = {"identity": self.identity, "state": json.dumps(state)}
@@ -60,12 +74,12 @@ class CheckpointStore:
             ) from error
 
     def restore(self) -> tuple[dict, dict[str, Tensor]] | None:
-        """The state and tensors last saved, on the CPU; None if there is no checkpoint.
+        """State and tensors of the checkpoint, on the CPU; None if there is none.
 
         Raises
         ------
         EcgreproError
-            If the file is not readable, altered, or of another training.
+            The file is unreadable, damaged, or of another training.
         """
         if not self.path.exists():
             return None
@@ -92,9 +106,15 @@ class CheckpointStore:
 
 
 class Interrupts:
-    """Notes SIGTERM and SIGINT while it is entered, so that a step is never cut in two.
+    """Context that records SIGTERM and SIGINT, so that the current step is completed first.
 
-    Signals reach the main thread only: elsewhere, or with ``enabled=False``, nothing is noted.
+    Python delivers signals to the main thread only: in any other thread, or with
+    ``enabled=False``, nothing is recorded.
+
+    Attributes
+    ----------
+    received
+        Number of the last signal, or None.
     """
 
     def __init__(self, *, enabled: bool):
@@ -117,7 +137,7 @@ class Interrupts:
 
 
 def end_by_signal(number: int) -> None:
-    """End as the signal would have done."""
+    """End this process as the signal would have done."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""A running average of a model's weights, which is what is validated and kept."""
+"""The exponential moving average of a model's weights, which is validated and saved."""
 
 import copy
 
@@ -7,17 +7,26 @@ from torch import nn
 
 
 class MovingAverage:
-    """A copy of a model, in eval mode, whose parameters follow the model's slowly.
+    """A copy of a model, in eval mode, whose parameters are a moving average of the model's.
 
-    Unlike torch's AveragedModel it counts without a tensor, so that a GPU is not waited for.
+    Unlike PyTorch's ``AveragedModel`` it counts updates without a tensor, so it never waits for
+    the GPU.
 
     Parameters
     ----------
+    model
+        The model that is trained.
     decay
-        What is kept of the average at an update; less at first: the random start is forgotten.
+        Weight of the old average at an update. It is smaller at first, so that the random
+        initialization is soon forgotten.
     buffers
-        Average floating-point buffers too, such as the statistics of batch norm. Without, they stay
-        as they are until `copy_buffers`.
+        Whether to average floating-point buffers as well, such as the statistics of batch norm.
+        Otherwise they change only with `copy_buffers`.
+
+    Attributes
+    ----------
+    module
+        The averaged copy.
     """
 
     def __init__(self, model: nn.Module, decay: float, *, buffers: bool = False):
@@ -27,13 +36,13 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Follow the model after its update number ``step``; at 0 be the model."""
+        """Update the average after training step ``step``; step 0 copies the model."""
         kept = min(self.decay, (1 + step) / (10 + step)) if step else 0.0
         torch._foreach_lerp_(self._ours, self._theirs, 1 - kept)
 
     @torch.no_grad()
     def copy_buffers(self) -> None:
-        """Take the model's buffers as they are now: a codebook or a count has no average."""
+        """Copy the model's buffers: codebooks and counts have no meaningful average."""
         for ours, theirs in zip(self.module.buffers(), self._model.buffers(), strict=True):
             ours.copy_(theirs)
 

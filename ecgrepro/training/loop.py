@@ -1,8 +1,8 @@
-"""The training loop that every deep generator shares, over Lightning Fabric.
+"""The training loop that all generators' networks share, over Lightning Fabric.
 
-The batch and all chance of step k come from generators seeded with (seed, k), and a checkpoint
-holds weights, averaged weights, optimizer and step. A training that was killed therefore ends, on
-a CPU with the same number of threads, in the same weights as one that was not.
+The batch and every random number of step k come from generators seeded with (seed, k), and a
+checkpoint holds weights, averaged weights, optimizer state and step. So an interrupted training
+ends in the same weights as an uninterrupted one, on a CPU with the same number of threads.
 """
 
 import copy
@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ecgrepro.training.checkpoint import CHECKPOINT, CheckpointStore, Interrupts, end_by_signal
+from ecgrepro.training.display import ProgressBar, TensorBoardLog
 from ecgrepro.training.distributed import (
     Team,
     count_processes,
@@ -25,31 +26,20 @@ from ecgrepro.training.distributed import (
     started_by_torchrun,
 )
 from ecgrepro.training.ema import MovingAverage
-from ecgrepro.training.parts import (
-    Bar,
-    Guard,
-    State,
-    TensorBoardLog,
-    class_weights,
-    learning_rate,
-    make_optimizer,
-    own_chance,
-    passed,
-    progress,
-    seed_step,
-    step_generator,
-)
+from ecgrepro.training.guard import DivergenceGuard, TrainingState
+from ecgrepro.training.randomness import class_weights, preserve_rng_state, seed_step
+from ecgrepro.training.schedule import budget_used, crosses_point, learning_rate, make_optimizer
 from ecgrepro.training.settings import TrainingSettings
 
-__all__ = ["CHECKPOINT", "choose_device", "step_generator", "train"]
+__all__ = ["CHECKPOINT", "choose_device", "train"]
 
 _HISTORY_POINTS = 100
-_VALIDATION = 2**40  # validation draws the chance of steps that no training reaches
+_VALIDATION = 2**40  # seeds of validation are those of steps that no training reaches
 
 
 @dataclass
 class _Job:
-    """What `train` was called with."""
+    """The arguments of `train`; `train` explains them."""
 
     model: nn.Module
     signals: Tensor
@@ -81,30 +71,36 @@ def train(
 ) -> tuple[nn.Module, list[dict]]:
     """Train ``model`` and return it with averaged weights, and the history.
 
-    Several processes divide the batch of each step between them and end, but for the noise that
-    each draws for its own part, where one process would. They are started here, also from a
-    notebook; a script that calls this needs ``if __name__ == "__main__":``.
+    Several processes divide the batch of each step among them. The result is that of a single
+    process, except for the noise that each draws for its own part. They are started here, also
+    from a notebook; a script that calls this needs ``if __name__ == "__main__":``.
 
     Parameters
     ----------
     model
         A module whose forward is the loss: ``model(signals, targets, generator)`` -> scalar, a
-        mean over records. Its chance comes from ``generator``, on the model's device, or from
-        torch's own generators (dropout), which are seeded for each step and put back at the end.
-        With ``settings.accumulate`` it draws anew for each micro-batch. For several processes it
-        must be picklable, and a step must reach every parameter that requires a gradient.
+        mean over records. It draws random numbers from ``generator``, on the model's device, or
+        from PyTorch's global generators (dropout), which are seeded for each step and restored at
+        the end. With ``settings.accumulate`` it draws for each micro-batch separately. For
+        several processes it must be picklable, and each step must use every parameter that
+        requires a gradient.
     signals, targets
-        The training set, (records, leads, samples) float32 and class indices (records,) int64;
-        or targets (records, columns), the class in the first one. Moved to the device whole.
+        The training set: float32 of shape (records, leads, samples), and int64 class indices of
+        shape (records,), or (records, columns) with the class in the first column. All of it is
+        moved to the device.
+    settings
+        Budget, batch size, optimizer and so on.
+    seed
+        Seed of the batches and of all noise.
     identity
-        What the training is of (settings, data, architecture), JSON. A checkpoint of anything
-        else is refused. The number of processes is not part of it: a machine's fact.
+        What identifies the training (settings, data, architecture), as JSON values. A checkpoint
+        with another identity is refused. The number of processes is not part of it.
     validation
         Signals and targets for the loss of the averaged weights, in eval mode and float32, with
         the same noise each time.
     checkpoint_dir
         Where to keep ``checkpoint.safetensors``. If there is one, training continues from it.
-        With it, SIGTERM and SIGINT write a checkpoint before they end the training.
+        SIGTERM and SIGINT then write a checkpoint before they end the training.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, or one GPU: ``"cuda:1"``.
     devices
@@ -113,19 +109,23 @@ def train(
     log_dir
         Where to write scalars for TensorBoard: loss, validation_loss, learning_rate and
         gradient_norm, about a hundred times. Needs the package tensorboard.
+    title
+        Label of the progress bar.
 
     Returns
     -------
-    model, history
-        The model is in eval mode; its parameters are averaged, its buffers (batch norm,
-        codebooks) those of the last step. History entries have ``step``, ``loss`` (the mean since
-        the entry before), ``seconds`` and, at some, ``validation_loss``.
+    model : torch.nn.Module
+        In eval mode. Its parameters are averaged; its buffers (batch norm, codebooks) are those
+        of the last step.
+    history : list of dict
+        Entries with ``step``, ``loss`` (mean since the entry before), ``seconds`` and, at some,
+        ``validation_loss``.
 
     Raises
     ------
     EcgreproError
-        If the loss is not finite or explodes (nothing is saved then); if the checkpoint is
-        damaged, of another training or cannot be written; if ``devices`` are not to be had.
+        The loss is not finite or explodes (nothing is saved then); the checkpoint is damaged, of
+        another training or cannot be written; or ``devices`` are not available.
     """
     place = choose_device(device)
     count = count_processes(place, devices, most=settings.batch_size // settings.accumulate)
@@ -143,7 +143,13 @@ def train(
 
 
 def choose_device(device: str) -> torch.device:
-    """``"auto"``: a CUDA GPU if there is one, otherwise the CPU; or a device by name."""
+    """The device of that name; ``"auto"`` is a CUDA GPU if there is one, otherwise the CPU.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
@@ -156,7 +162,7 @@ def _train_here(job: _Job, count: int) -> tuple[nn.Module, list[dict]]:
 
 
 class _Training:
-    """One training in one of its processes: `run` is the loop, the rest is what a step is of."""
+    """One training in one of its processes: `run` is the loop, the other methods its parts."""
 
     def __init__(self, job: _Job, fabric: Fabric):
         self.job, self.settings, self.fabric = job, job.settings, fabric
@@ -169,35 +175,35 @@ class _Training:
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
         self.signals, self.targets = job.signals.to(self.device), job.targets.to(self.device)
         self.weights = class_weights(self.targets, self.settings.balance)
-        self.state, self.store = State(), None
+        self.state, self.store = TrainingState(), None
         if job.checkpoint_dir is not None:
             self.store = CheckpointStore(Path(job.checkpoint_dir), job.identity)
             self._restore()
-        self.guard = Guard(self.state, every=32 if self.device.type == "cuda" else 1)
+        self.guard = DivergenceGuard(self.state, every=32 if self.device.type == "cuda" else 1)
 
     def run(self) -> tuple[nn.Module, list[dict]]:
-        """Train to the end of the budget; the averaged model and the history."""
+        """Train to the end of the budget; return the averaged model and the history."""
         settings, state, first = self.settings, self.state, self.team.rank == 0
         began, saved = time.monotonic() - state.seconds, time.monotonic()
         with (
-            own_chance(self.device),
-            Bar(self.job.title, self._progress(), show=first) as bar,
+            preserve_rng_state(self.device),
+            ProgressBar(self.job.title, self._used(), show=first) as bar,
             Interrupts(enabled=self.store is not None) as interrupts,
             TensorBoardLog(self.job.log_dir if first else None, state.step) as log,
         ):
-            while (part := self._progress()) < 1:
-                rate = learning_rate(settings, part)
+            while (before := self._used()) < 1:
+                rate = learning_rate(settings, before)
                 self._step(rate)
                 state.step += 1
-                # The first process has the clock and the signals: all must end at one step.
+                # The first process decides by clock and signals: all must end at the same step.
                 state.seconds, received = self.team.agree(
                     time.monotonic() - began, interrupts.received or 0
                 )
-                now = self._progress()
+                now = self._used()
                 over = now >= 1
-                check = over or passed(settings.validations, part, now)
-                if check or passed(_HISTORY_POINTS, part, now):
-                    log.write(self._record(validate=check), rate, self.guard.norm)
+                validate = over or crosses_point(settings.validations, before, now)
+                if validate or crosses_point(_HISTORY_POINTS, before, now):
+                    log.write(self._record(validate=validate), rate, self.guard.norm)
                 bar.show(now, state)
                 due = time.monotonic() - saved >= 60 * settings.checkpoint_minutes
                 if self.store and (due or over or received):
@@ -208,21 +214,23 @@ class _Training:
         self.average.copy_buffers()
         return self.average.module, state.history
 
-    def _progress(self) -> float:
-        return progress(self.settings, self.state.step, self.state.seconds)
+    def _used(self) -> float:
+        """Fraction of the budget that is used."""
+        return budget_used(self.settings, self.state.step, self.state.seconds)
 
     def _step(self, rate: float) -> None:
-        """One update of the weights, unless loss or gradient are beyond use."""
+        """Update the weights once; raise if the training diverges."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        chosen, chance = self._batch()
+        chosen, generator = self._batch()
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         parts = chosen.tensor_split(self.settings.accumulate)
         for i, part in enumerate(parts, 1):
             with self.fabric.no_backward_sync(self.model, enabled=i < len(parts)):
-                loss = self.model(self.signals[part], self.targets[part], chance)
-                # Processes are averaged, micro-batches added: together, the mean over the batch.
+                loss = self.model(self.signals[part], self.targets[part], generator)
+                # Gradients are averaged over processes and summed over micro-batches, so that
+                # together they are the mean over the batch.
                 loss = loss * (len(part) * self.team.size / self.settings.batch_size)
                 self.fabric.backward(loss)
             total += loss.detach()
@@ -237,15 +245,15 @@ class _Training:
         self.average.update(self.state.step)
 
     def _batch(self) -> tuple[Tensor, torch.Generator]:
-        """Indices of this process's part of the step's batch, and the generator for its noise."""
+        """Indices of this process's part of the batch, and the generator for its noise."""
         seed, step, rank = self.job.seed, self.state.step, self.team.rank
-        chance = seed_step(seed, step, self.device)
+        generator = seed_step(seed, step, self.device)
         chosen = torch.multinomial(
-            self.weights, self.settings.batch_size, replacement=True, generator=chance
+            self.weights, self.settings.batch_size, replacement=True, generator=generator
         )
         if self.team.size > 1:
             chosen = chosen.tensor_split(self.team.size)[rank]
-        return chosen, seed_step(seed, step, self.device, rank) if rank else chance
+        return chosen, seed_step(seed, step, self.device, rank) if rank else generator
 
     def _record(self, *, validate: bool) -> dict:
         """Append the mean loss since the last entry, and the validation loss, to the history."""
@@ -267,13 +275,13 @@ class _Training:
         self.average.copy_buffers()
         total = 0.0
         for i, (x, y) in enumerate(zip(signals.split(64), targets.split(64), strict=True)):
-            chance = seed_step(self.job.seed, _VALIDATION + i, self.device)
-            loss = self.average.module(x.to(self.device), y.to(self.device), chance)
+            generator = seed_step(self.job.seed, _VALIDATION + i, self.device)
+            loss = self.average.module(x.to(self.device), y.to(self.device), generator)
             total += loss.item() * len(x)
         return total / len(signals)
 
     def _save(self) -> None:
-        """Write everything that the next step depends on, if it is fit to be kept."""
+        """Write a checkpoint of everything that the next step depends on, unless it diverged."""
         self.guard.check()
         if self.team.rank:
             return
@@ -285,7 +293,7 @@ class _Training:
         self.store.save(vars(self.state), tensors)
 
     def _restore(self) -> None:
-        """Take over the checkpoint, if there is one."""
+        """Continue from the checkpoint, if there is one."""
         found = self.store.restore()
         if found is None:
             return
@@ -298,8 +306,9 @@ class _Training:
             slots.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        self.state = State(**state)
+        self.state = TrainingState(**state)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

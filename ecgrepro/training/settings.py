@@ -1,4 +1,4 @@
-"""Settings of a training, apart from it: reading them does not need torch."""
+"""Settings of a training. Reading them does not import PyTorch."""
 
 from typing import Literal
 
@@ -6,22 +6,46 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 class Settings(BaseModel):
-    """Base of settings: frozen, and an unknown key is an error."""
+    """Base class of settings: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TrainingSettings(Settings):
-    """How long and how a network is trained.
+    """How a network is trained.
 
-    ``steps`` is the budget; with ``minutes``, training ends at whichever comes first and the
-    learning rate decays accordingly, which makes the result depend on the machine's speed.
-    ``batch_size`` is that of a step; ``accumulate`` divides it into so many parts, one after
-    another, for a network whose whole batch does not fit into memory. ``warmup`` is a share of
-    the budget. ``weight_decay`` is for matrices, not for biases and gains. ``ema`` is the decay of
-    the average of weights. ``balance`` draws each record of a class of n records with a weight of
-    n ** -balance: 0 as they come, 1 every class alike. ``validations`` is how often the validation
-    loss is computed. ``compile`` is for long trainings on a GPU; on a CPU it does nothing.
+    Attributes
+    ----------
+    steps
+        Budget of training steps.
+    minutes
+        Budget of time, if any. Training ends when either budget is used, and the learning rate
+        decays accordingly, so the result depends on the speed of the machine.
+    batch_size
+        Records of a step.
+    accumulate
+        Number of micro-batches into which a batch is divided, if it does not fit into memory.
+    learning_rate
+        Peak of the schedule.
+    warmup
+        Fraction of the budget in which the learning rate rises to its peak.
+    weight_decay
+        Of matrices; biases and gains have none.
+    clip_norm
+        Upper bound of the gradient norm.
+    ema
+        Decay of the exponential moving average of weights.
+    balance
+        A record of a class of n records is drawn with weight n ** -balance: 0 draws records as
+        they come, 1 every class equally often.
+    validations
+        How often the validation loss is computed.
+    checkpoint_minutes
+        Time between checkpoints.
+    precision
+        Of matrix products: ``"32-true"`` or ``"bf16-mixed"``.
+    compile
+        Whether to compile the network; worth it for long trainings on a GPU, ignored on a CPU.
     """
 
     steps: int = Field(default=1000, gt=0)

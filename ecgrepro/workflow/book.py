@@ -182,7 +182,9 @@ def _page(notebook: nbformat.NotebookNode, suffix: str = "") -> nbformat.Noteboo
         item.metadata.pop("papermill", None)  # paths of the machine and times, not for download
     for cell in notebook.cells:
         # The page's own parameters stand at its foot; the notebook's cell holds those of smoke.
-        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])):
+        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])) or (
+            "hide-input" in cell.metadata.get("tags", []) and not cell.get("outputs")
+        ):
             cell.metadata.tags.append("remove-cell")
     return _unique_labels(notebook, suffix) if suffix else notebook
 

@@ -100,21 +100,32 @@ class Progress:
         self._show()
 
     def _failed(self, event: dict[str, Any]) -> None:
-        self._jobs.pop(event.get("jobid", -1), None)
-        job = self._job(event)
-        logs = [Path(path) for path in event.get("log") or []]
-        self.failures.append(explain_failure(job, logs))
+        """Explain a failure; of the job, Snakemake tells its number, not its wildcards."""
+        job, _ = self._jobs.pop(event["jobid"], (None, 0.0))
+        if job is not None:
+            logs = [Path(path) for path in event.get("log") or []]
+            self.failures.append(explain_failure(job, logs))
 
     def _plan(self) -> None:
         """Snakemake has settled what there is to do: count it."""
-        missing = [job for job in self.graph.jobs.values() if not self._is_done(job)]
-        for job in missing:
-            self._total[_counted(job)] += _size(job)
+        pending: dict[str, bool] = {}
+        for job in self.graph.jobs.values():
+            if self._is_pending(job, pending):
+                self._total[_counted(job)] += _size(job)
         self.bar.total = self.bar.n + sum(self._total.values())
         self.bar.refresh()
 
-    def _is_done(self, job: Job) -> bool:
-        return all(path.exists() for path in self.graph.outputs(job))
+    def _is_pending(self, job: Job, known: dict[str, bool]) -> bool:
+        """Whether a job or one before it has to be done: not there, or its key has changed."""
+        if job.id not in known:
+            before = (self.graph.jobs[name] for name in job.needs)
+            known[job.id] = any(self._is_pending(other, known) for other in before) or not all(
+                path.exists() for path in self.graph.outputs(job)
+            )
+            if not known[job.id] and job.kind not in ("section", "page", "book"):
+                (path,) = self.graph.outputs(job)
+                known[job.id] = json.loads(path.read_text()).get("key") != self.graph.key(job)
+        return known[job.id]
 
     def _show(self) -> None:
         counts = [f"{self._done[k]}/{n} {k}" for k, n in self._total.items() if k != "steps" and n]

@@ -258,8 +258,9 @@ class Graph:
         pretrained = tuple(job.id for job in jobs)
         needs = (*self._training_needs(tasks), *pretrained)
         if not group.startswith("real-"):
-            real = {d for d in (t.dataset for t in tasks)}
-            needs += tuple(f"arms/real-{d}-0" for d in (*HOSPITALS, MERGED) if d in real)
+            for dataset in dict.fromkeys(task.dataset for task in tasks):
+                parts = len(_chunks(plans.real_tasks(self.profile, dataset), classifier.updates))
+                needs += tuple(f"arms/real-{dataset}-{i}" for i in range(parts))
         for i, part in enumerate(_chunks(tasks, classifier.updates)):
             code = (f"{_PRODUCTS}.arm_outcome",)
             jobs.append(Job("arms", f"{group}-{i}", settings, code, needs, part))
@@ -324,16 +325,14 @@ class Graph:
         prefixes = tuple(f"{kind}/{g}-" for kind in ("arms", "classifier") for g in groups)
         needs += [job.id for job in self._arms_by_id if job.id.startswith(prefixes)]
         needs += [f"section/{other}" for other in page.after]
-        if page.section.startswith(("01_", "02_", "03_")) or dataset == MERGED:
+        judged = ("01_data", "02_generators", "03_closeness", "03_closeness_checked")
+        if page.section in judged or dataset == MERGED:
             needs.append(f"classifier/{dataset}")
         if page.section == "02_generators":
             needs += [f"pool/{dataset}-{name}", f"pool/{dataset}-{name}-trials"]
             needs += [f"closeness/{dataset}-{name}"]
             if plans.has_published_form(name):
                 needs.append(f"generator/{dataset}-{name}-published")
-        if page.section == "02_generators_compared":
-            needs += [f"pool/{dataset}-{g}" for g in self.profile.generators]
-            needs += [f"pool/{dataset}-{g}-trials" for g in self.profile.generators]
         if page.section == "03_closeness":
             needs += [f"pool/{dataset}-{name}", f"closeness/{dataset}-{name}"]
         if page.section == "03_closeness_checked":

@@ -16,16 +16,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 
 from ecgrepro.errors import EcgreproError
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.studies.arms import HOSPITALS, MERGED
-from ecgrepro.studies.profiles import GENERATORS, Profile, is_file_name
+from ecgrepro.studies.profiles import Profile, is_file_name
 from ecgrepro.support.digests import json_digest
 from ecgrepro.support.files import write_whole
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.sockets import own_sockets
+
+if TYPE_CHECKING:
+    from papermill.exceptions import PapermillExecutionError
 
 FOLDER = PROJECT / "notebooks"
 TITLES = {HOSPITALS[0]: "PTB-XL", HOSPITALS[1]: "Chapman", MERGED: "both hospitals merged"}
@@ -66,7 +71,7 @@ def pages(profile: Profile) -> list[Page]:
     found: list[Page] = []
 
     def add(section: str, dataset: str, generator: str = "", after: Iterable[str] = ()) -> None:
-        what = f"{GENERATORS[generator]} on " if generator else ""
+        what = f"{GENERATORS[generator].title} on " if generator else ""
         given = {"dataset": dataset, **({"generator": generator} if generator else {})}
         instance = "-".join(given.values())
         title = f"{SECTIONS[section]}: {what}{TITLES[dataset]}"
@@ -198,7 +203,7 @@ def command(page: Page, profile: str, data: str) -> str:
     return f"ecgrepro run --profile {profile} --data {data} --page {page.name}"
 
 
-def _explain(page: Page, error, failed: Path) -> str:
+def _explain(page: Page, error: PapermillExecutionError, failed: Path) -> str:
     trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback)).strip()
     return (
         f"{page.name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecgrepro.generators import GENERATORS
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, Arm, Task
 from ecgrepro.studies.experiments.designs import (
     augmentation_arms,
@@ -141,12 +141,12 @@ def section_settings(profile: Profile, section: str) -> dict[str, Any]:
 
 def generator_code(name: str) -> tuple[str, ...]:
     """Dotted names of the code of a generator, and of the protocol around it."""
-    return (GENERATORS[name].replace(":", "."), "ecgrepro.generators.base.Generator")
+    return (GENERATORS[name].definition, "ecgrepro.generators.base.Generator")
 
 
 def has_published_form(name: str) -> bool:
     """Whether a generator is also trained in the form in which it was published."""
-    return name == "diffwave"
+    return GENERATORS[name].published is not None
 
 
 def book_digest() -> str:

@@ -15,13 +15,13 @@ import numpy as np
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators import generator_class, load_generator, make_generator
+from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.generators.saved import saved_digest
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, Arm, Task
 from ecgrepro.studies.classifiers import ArmInputs, Outcome, predict, pretrain, run_arm, train_judge
 from ecgrepro.studies.leakage import check_trained_on
-from ecgrepro.studies.profiles import LEARNED
 from ecgrepro.studies.selection import Source, filter_pool, subsample_patients, training_set
 from ecgrepro.workflow.artifacts import made_on
 from ecgrepro.workflow.run import Run
@@ -48,8 +48,7 @@ def judge(run: Run, dataset: str) -> Classifier:
 
 def generator_code(name: str) -> list[str]:
     """Dotted names of the code that trains and samples a generator."""
-    kind = generator_class(name)
-    return [f"{kind.__module__}.{kind.__qualname__}"]
+    return [GENERATORS[name].definition, "ecgrepro.generators.base.Generator"]
 
 
 def settings_of(run: Run, name: str) -> dict:
@@ -88,7 +87,7 @@ def _generator_folder(run: Run, dataset: str, name: str) -> Path:
 
     made_from = {"generator": name, "settings": settings, "seed": seed}
     place = run.artifact(name, dataset, made_from, generator_code(name), make, portable=True)
-    if name in LEARNED:
+    if GENERATORS[name].learns:
         run.trained_on[f"{name} of {dataset}"] = made_on(place)
     return place
 

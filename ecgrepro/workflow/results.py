@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,19 +133,38 @@ def read_section(folder: Path, section: str, instance: str) -> SectionResults:
             f"run = {OWN!r}"
         )
     content = read_content(path)
-    facts, arrays = _read_figures(folder / FIGURES / section / f"{instance}.npz")
-    rows = [Result(**row) for row in content["results"]]
+    facts, arrays = _read_figures(folder / FIGURES / section / f"{instance}.npz", folder.name)
+    try:
+        rows = [Result(**row) for row in content["results"]]
+    except TypeError as error:
+        raise EcgreproError(
+            f"{path} is not a results file ({error}): remove it and run again"
+        ) from error
     return SectionResults(section, instance, rows, facts, arrays, content["provenance"])
 
 
-def _read_figures(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+class _Absent(dict):
+    """Figure data that a stored run does not hold: whoever reads an entry is told so."""
+
+    def __init__(self, run: str, page: str):
+        self._said = (
+            f"the run {run!r} holds numbers but no figure data of {page}: show a run of your own "
+            f"with run = {OWN!r}"
+        )
+
+    def __missing__(self, key: str) -> None:
+        raise EcgreproError(self._said)
+
+
+def _read_figures(path: Path, run: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
-        return {}, {}
+        absent = _Absent(run, f"{path.parent.name}/{path.stem}")
+        return absent, absent
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return json.loads(str(arrays.pop(_FACTS))), arrays
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise EcgreproError(f"{path} is damaged ({error}): remove it and run again") from error
 
 
@@ -157,7 +177,7 @@ def write_section(
     figures.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(figures) as file:
         np.savez_compressed(file, **{_FACTS: facts}, **section.arrays)
-    facts = {"section": name.split("/")[0], **provenance, **section.provenance}
+    facts = {"section": name.split("/", maxsplit=1)[0], **provenance, **section.provenance}
     return write_results(directory / RESULTS / f"{name}.json", section.rows, facts), figures
 
 

@@ -1,8 +1,11 @@
 """A run: one profile on one kind of data, in one folder, and the cohorts that it is about."""
 
+import os
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
+
+from threadpoolctl import threadpool_limits
 
 from ecgrepro.cohort import Cohort
 from ecgrepro.datasets import SIMULATED, load_cohort
@@ -118,8 +121,12 @@ def device_name() -> str:
 def prepare_process(threads: int) -> None:
     """Make this process one that computes results: threads and deterministic algorithms.
 
-    The number of threads decides the order of sums, so it belongs to the profile.
+    The number of threads decides the order of sums, so it belongs to the profile. Libraries that
+    are loaded already are told, those that are loaded later find it in the environment.
     """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    threadpool_limits(threads)
     import torch
 
     torch.set_num_threads(threads)

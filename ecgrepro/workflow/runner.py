@@ -74,13 +74,15 @@ def run_study(
     command = _command(target, profile, data, run_dir, cores or os.cpu_count() or 1)
     default = run_dir == run_directory(profile, data)
     graph = Graph(profile, data, run_dir)
+    # Notebooks are read here: what is wrong with one is told before any work starts.
+    pages = {job.name for job in graph.jobs.values() if job.kind == "page"}
     try:
         with (
             _interruptible(),
             _claimed(run_dir, f"{settings.name} on {data} data", default) as lock,
         ):
             if not dry:
-                _remove_stale_pages(run_dir, set(graph.pages))
+                _remove_stale_pages(run_dir, pages)
             progress = _follow([*command, *(snakemake or [])], graph, lock)
     except KeyboardInterrupt:
         raise EcgreproError("interrupted; the same command continues where it stopped") from None
@@ -104,7 +106,7 @@ def _command(target: Path, profile: str, data: str, run_dir: Path, cores: int) -
 def _interruptible() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end a run as Ctrl-C does; what is ignored (nohup) stays ignored."""
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
     before = {}
@@ -214,6 +216,8 @@ def _end(process: subprocess.Popen) -> None:
 def _environment() -> dict[str, str]:
     """Folders for processes that work elsewhere, and the plugin that Snakemake is to find."""
     names = ("ECGREPRO_DATA", "ECGREPRO_CACHE")
-    folders = {name: os.path.abspath(os.environ[name]) for name in names if os.environ.get(name)}
+    folders = {
+        name: str(Path(os.environ[name]).absolute()) for name in names if os.environ.get(name)
+    }
     path = os.pathsep.join(filter(None, (str(PLUGINS), os.environ.get("PYTHONPATH"))))
     return {**folders, "PYTHONPATH": path}

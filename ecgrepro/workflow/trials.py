@@ -3,19 +3,18 @@
 Seconds are measured while records are drawn: they are shown beside the machine, but are no results.
 """
 
-import importlib
 import json
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ecgrepro.cohort import Cohort
-from ecgrepro.generators import generator_class, load_generator, make_generator
+from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
+from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.studies.experiments.sweeps import (
     MODERNIZED,
     PROXIMITIES,
@@ -99,19 +98,13 @@ def trial(run: Run, dataset: str, name: str, setting: Setting = OWN) -> Trial:
     )
 
 
-def published_settings(name: str) -> dict[str, Any] | None:
-    """Settings of a generator as it was published, where they are known."""
-    module = importlib.import_module(generator_class(name).__module__)
-    return getattr(module, "PUBLISHED", None)
-
-
 def as_published(run: Run, dataset: str, name: str) -> dict[str, Side]:
     """A generator as published and as it is in the study; empty where the former is not known.
 
     The published one is trained with ``quality.published``; both have as many records of each
     rhythm, the first of those that the study uses.
     """
-    if published_settings(name) is None:
+    if GENERATORS[name].published is None:
         return {}
     pool = synthetic_pool(run, dataset, name)
     modern = first_of_each(pool, run.profile.quality.published.per_class)
@@ -126,7 +119,7 @@ def as_published(run: Run, dataset: str, name: str) -> dict[str, Side]:
 def _published(run: Run, dataset: str, name: str, counts: dict[str, int]) -> Side:
     settings, seed = run.profile.quality.published, run.profile.pool.seed
     changes = settings.model_dump(include={"steps", "batch_size", "sampling_steps"})
-    used = {**published_settings(name), **changes}
+    used = {**GENERATORS[name].published, **changes}
     counts = {code: n for code, n in counts.items() if n}
     train = run.splits(dataset)["train"]
 

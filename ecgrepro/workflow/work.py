@@ -20,11 +20,12 @@ from ecgrepro.workflow.jobs import RECIPE, RESOURCES, Graph, Job
 from ecgrepro.workflow.plans import Start
 
 if TYPE_CHECKING:
+    from ecgrepro.workflow.pages import Page
     from ecgrepro.workflow.run import Run
 
 
-def do(kind: str, name: str, profile: str, data: str, run_dir: Path) -> None:
-    """Do a job and write the files that say that it is done."""
+def do(kind: str, name: str, profile: str, data: str, run_dir: Path, key: str) -> None:
+    """Do a job and write the files that say that it is done, by code and settings of ``key``."""
     graph = Graph(profile, data, run_dir)
     job = graph.job(kind, name)
     started = time.perf_counter()
@@ -35,13 +36,15 @@ def do(kind: str, name: str, profile: str, data: str, run_dir: Path) -> None:
     with _one_gpu() if RESOURCES[kind].uses_gpu and kind != "generator" else _nothing():
         from ecgrepro.workflow.run import Run, prepare_process
 
+        prepare_process(graph.profile.threads)
         run = Run(profile, data, run_dir)
-        prepare_process(run.profile.threads)
+        if kind == "section":
+            _section(run, graph.pages[name], key)
+            return
         facts = _COMPUTING[kind](run, job, graph)
-    if kind != "section":
-        facts = {**(facts or {}), "key": graph.key(job), "seconds": _seconds_since(started)}
-        (path,) = graph.outputs(job)
-        write_whole(path, json.dumps(facts, indent=1) + "\n")
+    facts = {**(facts or {}), "key": key, "seconds": _seconds_since(started)}
+    (path,) = graph.outputs(job)
+    write_whole(path, json.dumps(facts, indent=1) + "\n")
 
 
 def _seconds_since(started: float) -> float:
@@ -139,13 +142,12 @@ def _recipe(run: Run, job: Job, graph: Graph) -> dict:
     return {"chosen": {str(fraction): asdict(arm) for fraction, arm in chosen.items()}}
 
 
-def _section(run: Run, job: Job, graph: Graph) -> None:
+def _section(run: Run, page: Page, key: str) -> None:
     from ecgrepro.workflow.results import write_section
     from ecgrepro.workflow.sections import compute
 
-    page = graph.pages[job.name]
     section = compute(run, page.section, page.parameters)
-    write_section(run.directory, job.name, section, {**run.provenance(), "key": graph.key(job)})
+    write_section(run.directory, page.name, section, {**run.provenance(), "key": key})
 
 
 _COMPUTING: dict[str, Callable[[Run, Job, Graph], dict | None]] = {
@@ -156,7 +158,6 @@ _COMPUTING: dict[str, Callable[[Run, Job, Graph], dict | None]] = {
     "arms": _arms,
     "closeness": _closeness,
     RECIPE: _recipe,
-    "section": _section,
 }
 
 

@@ -9,20 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.cohorts import millivolts
 from helpers.commands import run
+from helpers.judged import FOLDS, TINY, write_judged_folders
 
-from ecgrepro import EcgreproError, load_cohort, make_generator
+from ecgrepro import EcgreproError, load_cohort
 from ecgrepro.classifier.classifier import Classifier
-from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.datasets.wfdb_export import export_wfdb
 from ecgrepro.studies import evaluation as folder
 from ecgrepro.support.files import write_whole
-
-TINY = ClassifierConfig(widths=(8, 16), updates=20, evaluate_every=10)
-RHYTHMS = {"SR": 60, "SB": 60, "AFIB": 60}
-FOLDS = {"train": [1, 2, 3, 4], "validation": [5], "test": [6, 7, 8, 9, 10]}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +26,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("closeness")
     before = os.environ.get("ECGREPRO_CACHE")
     os.environ["ECGREPRO_CACHE"] = str(home / "cache")
-    trained = make_generator("simulator").fit(millivolts(6, samples=1000))
-    export_wfdb(trained.sample(RHYTHMS, seed=0), home / "real")
-    export_wfdb(trained.sample(dict.fromkeys(RHYTHMS, 30), seed=1), home / "made")
-    parts = load_cohort(str(home / "real"), scale="mV").split(**FOLDS)
-    Classifier(TINY, seed=0).fit(parts["train"], parts["validation"]).save(home / "classifier")
+    write_judged_folders(home)
     yield home
     if before is None:
         del os.environ["ECGREPRO_CACHE"]
@@ -157,9 +148,10 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(tmp_path, monkeypa
         self.touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(EcgreproError, match="results.json: No space left on device; free some"):
         write_whole(old, "new")
+    monkeypatch.undo()
     assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
 
 
@@ -211,6 +203,20 @@ def test_what_the_loader_left_out_is_said(home, tmp_path):
     result = judge(home, tmp_path / "r.html", "--seconds", 0.001, "--synthetic", tmp_path / "made")
     assert "left out of made 4 wrong length" in result.output + result.stderr
     assert "of made 4 wrong length" in (tmp_path / "r.html").read_text()
+
+
+def test_names_are_shown_as_they_are_and_never_run(home, tmp_path):
+    name = "<script>alert(1)<img src=x>"
+    shutil.copytree(home / "made", tmp_path / name)
+    path = next((tmp_path / name).glob("SR_*.dat"))
+    path.write_bytes(path.read_bytes()[:1000])
+    judge(home, tmp_path / "r.html", "--seconds", 0.001, "--synthetic", tmp_path / name)
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page and "<img src=x" not in page
+    assert "<h1>Closeness: &lt;script&gt;alert(1)&lt;img src=x&gt; to real</h1>" in page
+    shown = "&lt;script&gt;alert(1)&lt;img src=x&gt;"
+    assert f"<code>{shown}</code>" in page and f"of {shown} 1 wrong length" in page
+    assert f"<li>synthetic records: {shown}, " in page
 
 
 def test_tstr_and_its_floor_are_of_equal_numbers(home, report):

@@ -8,10 +8,13 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecgrepro.closeness import FAMILIES, FLOOR, METRICS, Budget, compare, frechet_distance, prdc
+from ecgrepro.closeness import FAMILIES, FLOOR, METRICS
+from ecgrepro.closeness.compare import compare
 from ecgrepro.closeness.families import PROJECTIONS, Use
+from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.matching import HELD_OUT, OTHERS, SETS, draw, privacy_draw
 from ecgrepro.closeness.metrics.dtw import dtw_to_nearest
+from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.closeness.metrics.heart import (
     MEASURES,
     failure_rates,
@@ -20,6 +23,7 @@ from ecgrepro.closeness.metrics.heart import (
 )
 from ecgrepro.closeness.metrics.leads import lead_correlation_distance, lead_residuals
 from ecgrepro.closeness.metrics.mmd import median_distance, mmd, sliced_wasserstein
+from ecgrepro.closeness.metrics.prdc import prdc
 from ecgrepro.closeness.metrics.spectrum import (
     amplitude_distance,
     autocorrelation_difference,

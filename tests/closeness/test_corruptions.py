@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from ecgrepro.closeness import frechet_distance, prdc
 from ecgrepro.closeness.corruptions import CORRUPTIONS, corrupt
+from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.closeness.metrics.leads import lead_correlation_distance
+from ecgrepro.closeness.metrics.prdc import prdc
 from ecgrepro.closeness.metrics.privacy import authenticity, near_copies
 from ecgrepro.closeness.metrics.spectrum import (
     amplitude_distance,

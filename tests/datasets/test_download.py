@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pooch
 import pytest
+from helpers.processes import restore_signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -422,7 +423,10 @@ def start(server, root):
     code += "try: download('ptb-xl', sys.argv[1], base_url=sys.argv[2], jobs=2)\n"
     code += "except EcgreproError as error: sys.exit(str(error))\n"
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(root), server.url], cwd=PROJECT, stderr=subprocess.PIPE
+        [sys.executable, "-c", code, str(root), server.url],
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        preexec_fn=restore_signals,
     )
 
 

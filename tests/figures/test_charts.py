@@ -12,19 +12,15 @@ from matplotlib.colors import to_rgb
 from ecgrepro.cohort import LEADS
 from ecgrepro.errors import EcgreproError
 from ecgrepro.figures.charts import (
-    INK,
-    PALETTE,
-    STYLE,
     asked_and_found,
-    ecg_paper,
-    ecg_strips,
     grouped_boxes,
     intervals,
     learning_curve,
     named_points,
     note,
-    strip_grid,
 )
+from ecgrepro.figures.ecg import ecg_paper, ecg_strips, strip_grid
+from ecgrepro.figures.style import INK, PALETTE, STYLE
 from ecgrepro.report.tables import picture
 
 
@@ -157,7 +153,7 @@ def test_a_note_stands_in_for_a_figure():
 def test_a_picture_is_a_small_png_of_its_figure():
     figure = ecg_paper(ramp(), 100).figure
     shown = picture(figure, dpi=50)
-    pixels = plt.imread(io.BytesIO(shown.data), format="png")
+    pixels = plt.imread(io.BytesIO(shown), format="png")
     assert pixels.shape[1] == pytest.approx(50 * figure.get_figwidth(), abs=1)
     assert len(np.unique(pixels[..., :3].reshape(-1, 3), axis=0)) <= 32
     assert not plt.fignum_exists(figure.number)

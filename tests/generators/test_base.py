@@ -12,21 +12,19 @@ from hypothesis.extra.numpy import arrays
 
 from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.errors import EcgreproError
-from ecgrepro.generators import GENERATORS, generator_class, load_generator, make_generator
+from ecgrepro.generators import GENERATORS, load_generator, make_generator
 from ecgrepro.generators.representation import CLAMP
 from ecgrepro.generators.saved import VERSION
-from ecgrepro.generators.settings import SETTINGS
 
 
 def simulator(**facts):
     return make_generator("simulator").fit(cohort(samples=1000, **facts))
 
 
-def test_registry_and_settings_name_the_same_generators():
-    assert set(GENERATORS) == set(SETTINGS)
-    for name in GENERATORS:
-        assert generator_class(name).name == name
-        assert make_generator(name).settings == SETTINGS[name]()
+def test_every_entry_names_its_class_and_its_settings():
+    for name, entry in GENERATORS.items():
+        assert entry.name == entry.load_class().name == name
+        assert make_generator(name).settings == entry.settings_class()()
 
 
 def test_unknown_generator():
@@ -149,7 +147,7 @@ def test_a_saved_generator_is_never_overwritten(trained, saved):
 
 def test_another_model_or_version_is_refused(saved):
     with pytest.raises(EcgreproError, match="holds a diffwave generator, not simulator"):
-        generator_class("simulator").load(saved)
+        GENERATORS["simulator"].load_class().load(saved)
     edit(saved, format=1)
     said = f"format 1, this version reads {VERSION}: train .* again"
     with pytest.raises(EcgreproError, match=said):

@@ -50,6 +50,10 @@ class Noise(Generator):
         pass
 
 
+# For programs of their own: this folder, and that of the helpers.
+PATHS = f"{Path(__file__).parent}:{Path(__file__).parents[1]}"
+
+
 def noise(**options) -> Noise:
     return Noise(**options).fit(cohort(samples=50))
 
@@ -80,7 +84,7 @@ def test_any_batch_size_gives_the_same_pool(counts, batch_size):
     assert {code: n for code, n in pool.counts().items() if n} == counts
     assert pool.table["record_id"].is_unique
     whole = noise().sample({"SR": 9, "SB": 9, "AFIB": 9}, seed=1)
-    wanted = [code for code in pool.table["record_id"]]
+    wanted = list(pool.table["record_id"])
     expected = whole.signals[whole.table["record_id"].isin(wanted).to_numpy()]
     np.testing.assert_array_equal(pool.signals, expected)
 
@@ -216,7 +220,7 @@ def test_values_that_are_not_finite_name_the_record(tmp_path, on_disk):
 def test_a_full_disk_is_said_and_continued(tmp_path):
     """With a limit on the size of files, in a process of its own."""
     program = (
-        "import resource, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import resource, signal, sys; sys.path[:0] = sys.argv[1].split(chr(58))\n"
         "from test_pool import COUNTS, noise\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
@@ -224,7 +228,7 @@ def test_a_full_disk_is_said_and_continued(tmp_path):
         "try: noise().sample(COUNTS, seed=3, batch_size=2, directory=sys.argv[2])\n"
         "except EcgreproError as error: print(error)\n"
     )
-    where = [str(Path(__file__).parent), str(tmp_path / "pool")]
+    where = [PATHS, str(tmp_path / "pool")]
     done = subprocess.run(
         [sys.executable, "-c", program, *where], capture_output=True, text=True, check=True
     )
@@ -236,13 +240,13 @@ def test_a_full_disk_is_said_and_continued(tmp_path):
 def peak_memory(records: int, directory: Path) -> int:
     """Peak resident memory, kB, of a process that samples ``records`` into ``directory``."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path[:0] = sys.argv[1].split(chr(58))\n"
         "from test_pool import noise\n"
         "n = int(sys.argv[2]) // 2\n"
         "noise().sample({'SR': n, 'AFIB': n}, seed=0, directory=sys.argv[3])\n"
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
     )
-    arguments = [str(Path(__file__).parent), str(records), str(directory)]
+    arguments = [PATHS, str(records), str(directory)]
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
     )

@@ -81,3 +81,10 @@ def assert_einthoven(digital: np.ndarray) -> None:
     np.testing.assert_array_equal(2 * avr, -(one + two))
     np.testing.assert_array_equal(2 * avl, 2 * one - two)
     np.testing.assert_array_equal(2 * avf, 2 * two - one)
+
+
+def planted(train: Cohort, test: Cohort, **facts) -> Cohort:
+    """The training records with a copy of test record 3 among them, under another name."""
+    copy = test.select([3])
+    table = copy.table.assign(record_id="made-7", patient_id="", origin="unet", **facts)
+    return Cohort.concat([train, replace(copy, table=table, fingerprint="copy")])

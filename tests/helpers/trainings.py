@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from helpers.processes import restore_signals
 from torch import nn
 
 from ecgrepro.training.loop import train
@@ -77,8 +78,9 @@ def losses(history):
 
 
 SCRIPT = """
-import sys
+import signal, sys, time
 sys.path[:0] = json_path
+import numpy as np
 import torch
 torch.set_num_threads(1)
 from helpers.trainings import *
@@ -88,7 +90,8 @@ from ecgrepro.training.settings import TrainingSettings
 
 def start(script, *args, **more):
     script = SCRIPT.replace("json_path", json.dumps(sys.path)) + script
-    return subprocess.Popen([sys.executable, "-c", script, *map(str, args)], **more)
+    command = [sys.executable, "-c", script, *map(str, args)]
+    return subprocess.Popen(command, preexec_fn=restore_signals, **more)
 
 
 def wait_for(path):

@@ -1,5 +1,7 @@
 """Tables and figures of closeness from rows made by hand."""
 
+from dataclasses import asdict, replace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,14 +15,22 @@ from helpers.rows import pair
 from matplotlib.colors import to_rgb
 
 from ecgrepro import EcgreproError
-from ecgrepro.closeness import FLOOR
+from ecgrepro.closeness import FLOOR, views
 from ecgrepro.closeness.corruptions import CORRUPTIONS
 from ecgrepro.closeness.metrics.heart import MEASURES, titled
 from ecgrepro.figures import checks as plots_checks
 from ecgrepro.figures import closeness as plots_closeness
+from ecgrepro.report import checks
+from ecgrepro.report import closeness as report
 from ecgrepro.report.closeness import by_rhythm, notes, summary
 from ecgrepro.studies.experiments.detectors import PROMISED
-from ecgrepro.studies.experiments.sensitivity import verdicts
+from ecgrepro.studies.findings.sensitivity import (
+    MEMORIZER,
+    NOTHING,
+    PLANTED,
+    STRANGERS,
+    verdicts,
+)
 from ecgrepro.support.results import Result
 
 
@@ -154,8 +164,89 @@ def test_the_map_of_defects_shows_the_lowest_level_that_is_seen():
 
 
 def test_rates_stand_in_the_order_of_their_medians():
-    beats = pd.DataFrame(
-        {"rhythm": ["SR"] * 3 + ["SB"] * 3, "rate": [70.0, 75, np.nan, 50, 52, 55]}
-    )
-    axis = plots_checks.rates_and_labels(beats, PROMISED)
+    rhythms = np.array(["SR"] * 3 + ["SB"] * 3 + ["AFL"])
+    found = np.array([70.0, 75, np.nan, 50, 52, 55, np.nan])
+    rates = views.detected_rates(rhythms, found, most=2).by_rhythm()
+    assert {code: len(own) for code, own in rates.items()} == {"SR": 2, "SB": 2, "AFL": 0}
+    axis = plots_checks.rates_and_labels(rates, {"SR": 72.5, "SB": 52.0}, PROMISED)
     assert [label.get_text() for label in axis.get_xticklabels()] == ["SB", "SR"]
+
+
+def test_a_sentence_counts_what_is_worse_than_its_floor(rows):
+    said = report.floor_sentence(rows)
+    assert said.startswith("Of 4 metrics, 2 are worse than their floor, 1 as real and 1 better")
+    assert "Farthest from its floor: Fréchet distance, 35.0" in said
+    close = both("mmd", 0.05, 0.01)
+    assert report.floor_sentence(close).endswith("0 better than it.")
+
+
+def test_near_copies_are_more_than_chance_only_if_their_interval_is():
+    few = asdict(Result("copies", 0.02, 0.0, 0.05, n=90, scope="signal"))
+    many = asdict(Result("copies", 0.5, 0.4, 0.6, n=90, scope="embedding"))
+    assert "which no interval excludes" in report.copies_sentence([few])
+    assert report.copies_sentence([few, many]).endswith("there are more between embeddings.")
+
+
+def test_a_heart_that_is_found_on_one_side_only_is_said():
+    frame = pd.DataFrame(np.full((4, len(MEASURES)), 60.0), columns=list(MEASURES))
+    frame.insert(0, "set", ["real test"] * 2 + ["synthetic"] * 2)
+    frame.insert(1, "rhythm", ["SR", "SB"] * 2)
+    both_sides = views.hearts(frame)
+    assert both_sides.frame().equals(frame.astype(both_sides.frame().dtypes))
+    assert "heart rate, bpm 60 and 60" in report.hearts_sentence(both_sides)
+    frame.loc[2:, list(MEASURES)] = np.nan
+    one = views.hearts(frame)
+    assert report.hearts_sentence(one).startswith("In no synthetic record")
+    assert set(report.failures_table(one)["synthetic"]) == {"1.000"}
+
+
+def checked_rows(near=1.0, agreed=0.95):
+    """Rows of the page of checks: detectors, sizes, defects, privacy."""
+    found = [
+        Result("detector_failures", 0.01, 0.0, 0.02, n=90),
+        Result("beat_agreement", agreed, agreed - 0.02, agreed + 0.02, n=90),
+        Result("heart_rate", 70.0, 68.0, 72.0, n=89),
+        Result("detector_failures", 0.01, 0.0, 0.02, n=40, rhythm="SR"),
+        Result("heart_rate", 70.0, 68.0, 72.0, n=40, rhythm="SR"),
+        Result("rate_as_labelled", 0.9, 0.8, 1.0, n=40, rhythm="SR"),
+        Result("mmd", 0.5, 0.4, 0.6, n=8, scope="size"),
+        Result("mmd", 0.1, 0.0, 0.2, n=40, scope="size"),
+        *pair("mmd", 1.0, 1.0, NOTHING, 0.0),
+    ]
+    for defect in CORRUPTIONS:
+        found += pair("mmd", 3.0, 1.0, defect, 1.0)
+    far = {"distance_ratio": 0.0, "near_copies": near, "authenticity": 0.0, "membership_auc": 1.0}
+    for metric, value in far.items():
+        for arm in (STRANGERS, PLANTED, MEMORIZER):
+            value_of = 0.5 if arm == STRANGERS else value
+            found += [replace(row, n=40) for row in pair(metric, value_of, 0.5, arm, None)]
+    return found
+
+
+def test_a_check_that_passes_says_so_in_a_sentence():
+    rows = checked_rows()
+    assert checks.privacy_sentence(rows).startswith("The check passes")
+    defects = checks.defect_rows(rows)
+    assert checks.unseen_sentence(defects).startswith("Every defect is seen")
+    assert checks.undamaged_sentence(defects).endswith("by 0 of 1 metrics.")
+    assert "noise by 1" in checks.map_sentence(defects)
+    assert "noise: MMD² (10.0)" in checks.dose_sentence(defects)
+    assert checks.beats_sentence(rows).startswith("The detectors find the same beats in 95.0 %")
+    assert checks.rates_sentence(rows) == "Rates are as labelled in SR 90.0 % of 40 records."
+    assert "MMD² (from 0.50 to 0.10) change" in checks.sizes_sentence(rows)
+    assert list(checks.beats_table(rows)["rhythm"]) == ["all", "SR"]
+    assert checks.medians(rows) == {"SR": 70.0}
+
+
+def test_a_check_that_fails_says_so_in_red():
+    rows = checked_rows(near=0.5, agreed=0.8)
+    said = checks.privacy_sentence(rows)
+    assert said.startswith(":::{danger} This check fails\n")
+    assert "Planted copies are not told from the floor (by share of near-copies)." in said
+    assert "The memorizing generator is not told from the floor (by share of near-copies)." in said
+    assert "The smallest set has 40 records" in said
+    assert checks.beats_sentence(rows).startswith(":::{danger}")
+    blind = [r for d in CORRUPTIONS for r in pair("mmd", 1.0, 1.0, d, 1.0)]
+    assert "Seen by no metric at the highest level: noise," in checks.unseen_sentence(blind)
+    alarm = pair("mmd", 3.0, 1.0, NOTHING, 0.0) + blind
+    assert checks.undamaged_sentence(alarm).startswith(":::{danger}")

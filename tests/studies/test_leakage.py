@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.cohorts import a_cohort
+from helpers.cohorts import a_cohort, planted
 
 from ecgrepro import Cohort, EcgreproError, make_generator
 from ecgrepro.datasets import load_cohort
 from ecgrepro.datasets.wfdb_export import export_wfdb
-from ecgrepro.studies import synthesis
-from ecgrepro.studies.arms import REAL, Arm, run_arm
-from ecgrepro.studies.leakage import check_apart
-from ecgrepro.studies.synthesis import check_trained_on, synthetic_pool
+from ecgrepro.studies.leakage import check_no_leakage, check_trained_on
 from ecgrepro.workflow.run import Run
 
 
@@ -24,15 +21,8 @@ def parts():
     return cohort.select(np.arange(30)), cohort.select(np.arange(30, 40))
 
 
-def planted(train: Cohort, test: Cohort, **facts) -> Cohort:
-    """The training records with a copy of test record 3 among them, under another name."""
-    copy = test.select([3])
-    table = copy.table.assign(record_id="made-7", patient_id="", origin="unet", **facts)
-    return Cohort.concat([train, replace(copy, table=table, fingerprint="copy")])
-
-
 def test_strangers_pass(parts):
-    check_apart(*parts)
+    check_no_leakage(*parts)
 
 
 def test_a_patient_in_two_splits_is_refused(parts):
@@ -40,7 +30,7 @@ def test_a_patient_in_two_splits_is_refused(parts):
     table = train.table.copy()
     table.loc[5, "patient_id"] = test.table["patient_id"][2]
     with pytest.raises(EcgreproError, match="patient p32 of .* in the training and in the test"):
-        check_apart(replace(train, table=table), test)
+        check_no_leakage(replace(train, table=table), test)
     folds = np.where(np.arange(40) < 30, 1, 2)
     whole = Cohort.concat([replace(train, table=table), test])
     whole = replace(whole, table=whole.table.assign(fold=folds))
@@ -51,7 +41,7 @@ def test_a_patient_in_two_splits_is_refused(parts):
 def test_a_synthetic_copy_of_a_test_record_is_refused(parts):
     train, test = parts
     with pytest.raises(EcgreproError, match=r"training record made-7 \(unet\) is the test record"):
-        check_apart(planted(train, test), test)
+        check_no_leakage(planted(train, test), test)
 
 
 def test_a_copy_that_was_written_and_read_again_is_refused(tmp_path, monkeypatch):
@@ -63,7 +53,7 @@ def test_a_copy_that_was_written_and_read_again_is_refused(tmp_path, monkeypatch
     test = again.select([1])
     table = test.table.assign(patient_id="someone", source="chapman", origin="real")
     with pytest.raises(EcgreproError, match="is the test record"):
-        check_apart(made, replace(test, table=table, signals=np.array(test.signals)))
+        check_no_leakage(made, replace(test, table=table, signals=np.array(test.signals)))
 
 
 def test_a_generator_that_saw_other_folds_is_refused(tmp_path):
@@ -73,24 +63,3 @@ def test_a_generator_that_saw_other_folds_is_refused(tmp_path):
     with pytest.raises(EcgreproError, match="simulator was fitted to other records .* of chapman"):
         check_trained_on(generator, parts["train"], "chapman")
     check_trained_on(make_generator("simulator").fit(parts["train"]), parts["train"], "chapman")
-
-
-def test_an_arm_refuses_a_copy_of_a_test_record_before_it_trains(tmp_path, monkeypatch):
-    run = Run("smoke", "simulated", tmp_path)
-    parts = run.splits("chapman")
-    leaking = planted(parts["train"], parts["test"])
-    monkeypatch.setattr("ecgrepro.studies.arms.training_set", lambda *_: leaking)
-    monkeypatch.setattr("ecgrepro.studies.arms.Classifier", None)
-    with pytest.raises(EcgreproError, match=r"training record made-7 \(unet\) is the test record"):
-        run_arm(run, "chapman", Arm(REAL), 0)
-
-
-def test_a_run_refuses_a_saved_generator_that_saw_other_folds(tmp_path, monkeypatch):
-    """As one that another machine trained and whose folder was copied."""
-    run = Run("smoke", "simulated", tmp_path)
-    parts = run.splits("chapman")
-    everything = Cohort.concat([parts["train"], parts["test"]])
-    make_generator("simulator").fit(everything).save(tmp_path / "made" / "model")
-    monkeypatch.setattr(synthesis, "_generator_folder", lambda *_: tmp_path / "made")
-    with pytest.raises(EcgreproError, match="simulator was fitted to other records"):
-        synthetic_pool(run, "chapman", "simulator")

@@ -2,15 +2,8 @@ import pytest
 import yaml
 
 from ecgrepro import EcgreproError
-from ecgrepro.generators.settings import SETTINGS
-from ecgrepro.studies.profiles import (
-    FOLDER,
-    GENERATORS,
-    LEARNED,
-    PAPERS_GENERATORS,
-    load_profile,
-    profile_names,
-)
+from ecgrepro.generators.registry import GENERATORS, learned_generators, paper_generators
+from ecgrepro.studies.profiles import FOLDER, load_profile, profile_names
 
 
 @pytest.fixture
@@ -116,10 +109,9 @@ def test_an_integer_may_stand_for_a_number(tmp_path, smoke):
 
 
 def test_every_generator_has_a_title_and_is_in_every_profile():
-    assert set(GENERATORS) == set(SETTINGS)
-    assert set(PAPERS_GENERATORS) < set(LEARNED) < set(GENERATORS)
-    for name, title in GENERATORS.items():
-        assert (name in PAPERS_GENERATORS) != ("not in the paper" in title)
+    assert set(paper_generators()) < set(learned_generators()) < set(GENERATORS)
+    for entry in GENERATORS.values():
+        assert entry.in_paper != ("not in the paper" in entry.title)
     for name in profile_names():
         assert list(load_profile(name).generators) == list(GENERATORS)
 

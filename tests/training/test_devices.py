@@ -47,7 +47,7 @@ def test_sampling_keeps_to_the_device(denoiser, scale, sampler):
     labels, null = torch.ones(5, device="meta"), torch.zeros((), device="meta")
     sigmas = moved.sampling_levels(4) if isinstance(moved, PatchDenoiser) else torch.ones(5)
     noise = torch.randn(5, 2, 30, device="meta")
-    chance = {"fresh": lambda: torch.randn_like(noise)} if sampler == "ancestral" else {}
+    chance = {"draw_noise": lambda: torch.randn_like(noise)} if sampler == "ancestral" else {}
     denoise = guided(moved, labels, null, scale=scale)
     drawn = SAMPLERS[sampler](denoise, moved.start(noise, sigmas[0]), sigmas, **chance)
     assert drawn.device.type == "meta" and drawn.shape == noise.shape

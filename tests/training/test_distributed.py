@@ -95,6 +95,7 @@ TORCHRUN = """
 import json, sys
 sys.path[:0] = json_path
 from helpers.trainings import *
+from ecgrepro.training.settings import TrainingSettings
 settings = TrainingSettings(steps=60, learning_rate=1e-2)
 model, history = run(settings, sys.argv[1], model=Regression(noise=0))
 assert torch.distributed.get_world_size() == 2

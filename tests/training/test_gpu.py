@@ -11,7 +11,7 @@ from helpers.cohorts import sines as noise
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.generators import load_generator, make_generator
-from ecgrepro.studies.profiles import LEARNED
+from ecgrepro.generators.registry import learned_generators
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -30,7 +30,7 @@ def cohort():
     return noise(samples=1000)
 
 
-@pytest.mark.parametrize("name", [*LEARNED, "published diffwave"])
+@pytest.mark.parametrize("name", [*learned_generators(), "published diffwave"])
 def test_a_generator(name, cohort, tmp_path):
     name, settings = ("diffwave", PUBLISHED) if " " in name else (name, TINY[name])
     generator = make_generator(name, settings, seed=0, device="cuda")

@@ -30,18 +30,11 @@ from torch import nn
 
 import ecgrepro.training.loop
 from ecgrepro.errors import EcgreproError
-from ecgrepro.training import parts as training_parts
+from ecgrepro.training import display
 from ecgrepro.training.checkpoint import CHECKPOINT
-from ecgrepro.training.parts import (
-    Guard,
-    State,
-    class_weights,
-    learning_rate,
-    make_optimizer,
-    passed,
-    progress,
-    step_generator,
-)
+from ecgrepro.training.guard import DivergenceGuard, TrainingState
+from ecgrepro.training.randomness import class_weights, step_generator
+from ecgrepro.training.schedule import budget_used, crosses_point, learning_rate, make_optimizer
 from ecgrepro.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -288,7 +281,9 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path):
 @pytest.mark.parametrize("bad", [float("nan"), 1e9])
 def test_divergence_raises_with_step_and_rate_and_saves_nothing(tmp_path, monkeypatch, bad, every):
     monkeypatch.setattr(
-        ecgrepro.training.loop, "Guard", lambda state, **_: Guard(state, every=every)
+        ecgrepro.training.loop,
+        "DivergenceGuard",
+        lambda state, **_: DivergenceGuard(state, every=every),
     )  # 32 as on a GPU, where the bad weights exist before the loss is looked at
     settings = TrainingSettings(steps=100, checkpoint_minutes=1000)
     with pytest.raises(EcgreproError, match=r"diverged at step 50: .*learning rate \d"):
@@ -303,7 +298,7 @@ def test_divergence_raises_with_step_and_rate_and_saves_nothing(tmp_path, monkey
 
 
 def test_a_guard_looks_at_many_steps_together_and_names_the_first_bad_one():
-    guard = Guard(State(), every=4)
+    guard = DivergenceGuard(TrainingState(), every=4)
     for step, loss in enumerate([1.0, 2.0, float("inf")]):
         guard.note(step, 0.1 * step, torch.tensor(loss), torch.tensor(1.0))
     assert guard.state.losses == []
@@ -358,10 +353,8 @@ def test_minutes_end_the_training():
 
 @pytest.mark.parametrize("budget", [{"steps": 600}, {"steps": 10**7, "minutes": 0.025}])
 def test_the_bar_shows_the_share_of_the_budget_and_the_time_left(monkeypatch, budget):
-    screen, tqdm = io.StringIO(), training_parts.tqdm
-    monkeypatch.setattr(
-        training_parts, "tqdm", lambda **k: tqdm(**k | {"disable": False, "file": screen})
-    )
+    screen, tqdm = io.StringIO(), display.tqdm
+    monkeypatch.setattr(display, "tqdm", lambda **k: tqdm(**k | {"disable": False, "file": screen}))
     run(TrainingSettings(**budget), title="model")
     frames = [frame for frame in screen.getvalue().split("\r") if frame]
     shares = [int(frame.split("%")[0].removeprefix("model:")) for frame in frames]
@@ -397,7 +390,7 @@ def test_a_log_without_tensorboard_says_what_to_install(tmp_path, monkeypatch):
 
 def test_learning_rate_warms_up_and_decays():
     settings = TrainingSettings(steps=100, learning_rate=1.0, warmup=0.1)
-    rates = [learning_rate(settings, progress(settings, k, 0.0)) for k in range(100)]
+    rates = [learning_rate(settings, budget_used(settings, k, 0.0)) for k in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert np.argmax(rates) in (9, 10)
     assert rates[-1] < 1e-3
@@ -407,7 +400,7 @@ def test_learning_rate_warms_up_and_decays():
 @pytest.mark.parametrize("steps", [7, 100, 340])
 def test_points_of_the_budget_are_passed_once_each(steps):
     for points in (0, 1, 3, min(steps, 100)):
-        hits = [k for k in range(steps) if passed(points, k / steps, (k + 1) / steps)]
+        hits = [k for k in range(steps) if crosses_point(points, k / steps, (k + 1) / steps)]
         assert len(hits) == points
         assert not points or hits[-1] == steps - 1
 

@@ -143,7 +143,7 @@ class TestStage:
         toc = yaml.safe_load((source / "_toc.yml").read_text())
         chapters = [c for part in toc["parts"] for c in part["chapters"]]
         files = [f["file"] for c in chapters for f in (c, *c.get("sections", []))]
-        assert len(files) == 16 + 17  # chapters, and the pages of the eight sections with several
+        assert len(files) == 17 + 17  # chapters, and the pages of the eight sections with several
         for file in files:
             assert any((source / f"{file}{suffix}").is_file() for suffix in (".md", ".ipynb")), file
 

@@ -8,9 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-
-from ecgrepro.support.provenance import PROJECT
 
 # A scheduler in a few lines: it starts the job script that it is given and prints a number.
 SUBMIT = """#!/bin/sh
@@ -18,17 +15,6 @@ echo "$1" >> {folder}/submitted
 nohup sh "$1" > /dev/null 2>&1 &
 echo $!
 """
-
-
-@pytest.fixture
-def profile(tmp_path) -> Path:
-    """Two generators and few arms."""
-    content = yaml.safe_load((PROJECT / "profiles" / "smoke.yaml").read_text())
-    content["generators"] = {name: content["generators"][name] for name in ("unet", "simulator")}
-    content["seeds"] = [0, 1]
-    path = tmp_path / "few.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 def run(profile: Path, folder: Path, *more: str) -> dict:
@@ -47,13 +33,13 @@ def run(profile: Path, folder: Path, *more: str) -> dict:
 
 
 @pytest.mark.slow
-def test_a_cluster_runs_trainings_and_arms_as_jobs_and_finds_the_same(profile, tmp_path):
+def test_a_cluster_runs_trainings_and_arms_as_jobs_and_finds_the_same(few, tmp_path):
     submit = tmp_path / "submit.sh"
     submit.write_text(SUBMIT.format(folder=tmp_path))
     submit.chmod(submit.stat().st_mode | stat.S_IXUSR)
     cluster = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", str(submit))
-    spread = run(profile, tmp_path / "spread", *cluster, "--jobs", "2")
+    spread = run(few, tmp_path / "spread", *cluster, "--jobs", "2")
     scripts = (tmp_path / "submitted").read_text().split()
     for kind in ("cohort", "generator", "pool", "arms", "section"):
         assert any(f".{kind}." in Path(script).name for script in scripts), kind
-    assert spread == run(profile, tmp_path / "here")
+    assert spread == run(few, tmp_path / "here")

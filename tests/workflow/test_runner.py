@@ -2,7 +2,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -10,14 +9,17 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
+from helpers.processes import restore_signals
 from helpers.runs import update_smoke_run
 
-from ecgrepro import EcgreproError, notebooks
+from ecgrepro import EcgreproError
 from ecgrepro.studies.profiles import load_profile
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.support.results import read_results
+from ecgrepro.workflow.jobs import Graph
 from ecgrepro.workflow.pages import Page, execute, pages
 from ecgrepro.workflow.runner import MARKER, _remove_stale_pages, run_study
 
@@ -38,6 +40,18 @@ def results_of(run_dir: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+def test_every_job_of_the_smoke_run_has_left_its_files(smoke_run):
+    """Each section its results and figure data, each other job its mark with its key."""
+    graph = Graph("smoke", "simulated", smoke_run)
+    jobs = [*graph.jobs.values(), *graph.confirmations("ptb-xl"), *graph.confirmations("chapman")]
+    lacking = [str(path) for job in jobs for path in graph.outputs(job) if not path.is_file()]
+    assert not lacking
+    for path in (smoke_run / "jobs").rglob("*.json"):
+        kind, name = path.relative_to(smoke_run / "jobs").with_suffix("").as_posix().split("/", 1)
+        assert json.loads(path.read_text())["key"] == graph.key(graph.job(kind, name)), path
+
+
+@pytest.mark.slow
 def test_every_page_of_the_smoke_run_has_results_and_provenance(smoke_run):
     found = results_of(smoke_run)
     assert set(found) == {f"{page.name}.json" for page in pages(load_profile("smoke"))}
@@ -52,27 +66,32 @@ def test_every_page_of_the_smoke_run_has_results_and_provenance(smoke_run):
 
 
 @pytest.mark.slow
-def test_no_page_shows_a_warning(smoke_run):
+def test_no_page_and_no_job_shows_a_warning(smoke_run):
     for path in sorted((smoke_run / "notebooks").rglob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             said = [o.text for o in cell.get("outputs", []) if o.get("name") == "stderr"]
             assert "Warning" not in "".join(said), f"{path.name}: {said}"
+    for path in sorted((smoke_run / "logs").rglob("*.log")):
+        if not path.is_relative_to(smoke_run / "logs" / "page"):
+            assert "Warning" not in path.read_text(), path
 
 
 @pytest.mark.slow
 def test_nothing_is_done_again_when_nothing_changed(smoke_run):
-    before = {
-        p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.suffix in (".ipynb", ".json")
-    }
+    def written() -> dict[Path, int]:
+        kinds = (".ipynb", ".json", ".npz", ".npy", ".html")
+        return {p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.suffix in kinds}
+
+    before = written()
     update_smoke_run()
-    after = {
-        p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.suffix in (".ipynb", ".json")
-    }
-    assert before == after
+    assert written() == before
 
 
 def numbers_of(run_dir: Path) -> dict[str, dict]:
-    """The results without the state of the checkout, which may change between two runs."""
+    """The results without the state of the checkout, which may change between two runs.
+
+    Keys stay: both runs have the same settings and the same code.
+    """
     found = {name: json.loads(text) for name, text in results_of(run_dir).items()}
     for content in found.values():
         content["provenance"] = {
@@ -87,7 +106,7 @@ def start(*arguments, **environment) -> psutil.Popen:
     return psutil.Popen(
         [sys.executable, "-m", "ecgrepro", *map(str, arguments)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, **environment}, preexec_fn=restore_signals,
     )  # fmt: skip
 
 
@@ -117,39 +136,59 @@ def ended(processes: list[psutil.Process]) -> bool:
     )
 
 
-# A page that is made after the pages of the data.
-LATER = r"ecgrepro page (?!01_data|03_closeness_explained)"
+JOB = "-m ecgrepro job"  # a process that does a job of the study
 
 
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_in_the_same_results(smoke_run, tmp_path):
-    """Its cohorts are built anew too: two runs of the same profile give identical numbers."""
-    run_dir, cache = tmp_path / "a run", tmp_path / "cache"
-    command = ["run", "--profile", "smoke", "--run-dir", run_dir, "--cores", 2]
-    child = start(*command, ECGREPRO_CACHE=str(cache))
+def arrays_of(run_dir: Path) -> dict[str, np.ndarray]:
+    """Every array of the run's figure data."""
+    found = {}
+    for path in (run_dir / "figures").rglob("*.npz"):
+        with np.load(path) as stored:
+            where = path.relative_to(run_dir).as_posix()
+            found |= {f"{where} {name}": stored[name] for name in stored.files}
+    return found
 
-    def between() -> bool:  # a page is finished, and Snakemake knows it: a later one is at work
-        found = commands(tree(child))
-        first = list(run_dir.glob("notebooks/01_data/*.ipynb"))
-        return first and "ipykernel" in found and re.search(LATER, found)
 
-    assert wait_until(between, 300)
+def kill_all(child: psutil.Popen) -> str:
+    """Kill a run with everything that it has started; the commands that were running."""
     for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none starts another meanwhile
         processes = tree(child)
         found = commands(processes)
         for process in processes:
-            process.send_signal(number)
-    for what in ("-m ecgrepro run", "-m snakemake", "-m ecgrepro page", "ipykernel"):
-        assert what in found
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
     child.wait()
     assert wait_until(lambda: ended(processes), 20)
-    done = {p: p.stat().st_mtime_ns for p in run_dir.glob("notebooks/01_data/*.ipynb")}
-    assert done and not (run_dir / "book" / "index.html").exists()
-    again = ecgrepro(*command, ECGREPRO_CACHE=str(cache))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.stress
+def test_killed_at_random_moments_a_run_ends_in_the_same_results(few, tmp_path, stress):
+    """Its cohorts are built anew too: two runs of the same profile give identical numbers."""
+    run_dir, rng = tmp_path / "a run", np.random.default_rng()
+    page = ("--page", "04_augmentation/chapman", "--cores", 2)
+    command = ["run", "--profile", few, "--run-dir", run_dir, *page]
+    interrupted = {"ECGREPRO_CACHE": str(tmp_path / "cache")}
+    seen = ""
+    for _ in range(stress):
+        child = start(*command, **interrupted)
+        wait_until(lambda: child.poll() is not None, float(rng.uniform(8, 45)))  # noqa: B023
+        seen += kill_all(child)
+        done = {p: p.stat().st_mtime_ns for p in run_dir.glob("jobs/*/*.json")}
+    assert "-m ecgrepro run" in seen
+    again = ecgrepro(*command, **interrupted)
     assert again.returncode == 0, again.stderr
-    kept = [page for page, written in done.items() if page.stat().st_mtime_ns == written]
-    assert kept  # a page that was killed at its very end is made again
-    assert numbers_of(run_dir) == numbers_of(smoke_run)
+    kept = [path for path, written in done.items() if path.stat().st_mtime_ns == written]
+    assert len(kept) >= len(done) - 2  # what was killed at its very end is done again
+    other = tmp_path / "other"
+    whole = ecgrepro("run", "--profile", few, "--run-dir", other, *page,
+                     ECGREPRO_CACHE=str(tmp_path / "other cache"))  # fmt: skip
+    assert whole.returncode == 0, whole.stderr
+    assert numbers_of(run_dir) == numbers_of(other)
+    ours, theirs = arrays_of(run_dir), arrays_of(other)
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -157,11 +196,12 @@ def test_an_interrupted_run_leaves_nothing_at_work(tmp_path, number):
     run_dir = tmp_path / "run"
     child = start("run", "--profile", "smoke", "--run-dir", run_dir, "--cores", 1,
                   ECGREPRO_CACHE=str(tmp_path / "cache"))  # fmt: skip
-    assert wait_until(lambda: "ipykernel" in commands(tree(child)), 60)
+    assert wait_until(lambda: JOB in commands(tree(child)), 120)
     processes = tree(child)
     child.send_signal(number)
     said = child.communicate(timeout=60)[1]
-    assert child.returncode == 1 and "interrupted; the same command goes on" in said
+    assert child.returncode == 1
+    assert "interrupted; the same command continues where it stopped" in said
     assert wait_until(lambda: ended(processes), 10)
 
 
@@ -174,7 +214,7 @@ def test_a_dry_run_removes_nothing_and_makes_no_book(tmp_path):
     for _ in range(2):
         done = ecgrepro(*command, cwd=tmp_path)
         assert done.returncode == 0 and "ready" not in done.stdout, done.stderr
-        assert "01_data/ptb-xl" in done.stdout
+        assert "section/01_data/ptb-xl" in done.stdout and "generator/" in done.stdout
         old.parent.mkdir(parents=True, exist_ok=True)
         old.write_text("{}")
     assert old.exists()
@@ -183,7 +223,7 @@ def test_a_dry_run_removes_nothing_and_makes_no_book(tmp_path):
 @pytest.fixture
 def page_of(tmp_path, monkeypatch):
     """A page whose notebook has one cell."""
-    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    monkeypatch.setattr("ecgrepro.workflow.pages.FOLDER", tmp_path)
 
     def make(source: str) -> Page:
         cells = [nbformat.v4.new_code_cell('profile = "smoke"', metadata={"tags": ["parameters"]})]

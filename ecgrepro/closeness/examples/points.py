@@ -3,15 +3,13 @@
 Everything is drawn from formulas with a seed. Examples in records: `closeness.examples.records`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
-from ecgrepro.closeness.catalogue import METRICS, of_family
+from ecgrepro.closeness.examples.cases import BALLS, Case, Worked
 from ecgrepro.closeness.metrics.dtw import dtw_distances
 from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.closeness.metrics.leads import lead_residuals
@@ -31,55 +29,6 @@ from ecgrepro.closeness.metrics.spectrum import (
 from ecgrepro.closeness.metrics.use import discriminator_auc, reading_scores
 
 NEIGHBOURS = 5  # k of precision, recall, density and coverage
-GOOD = ("closer", "safer")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A synthetic set beside a real one, with metrics that see what is wrong and ones that do not.
-
-    ``honest`` holds the values of a set that is drawn like the real one: what is right gets.
-    ``marks``: rhythms of the synthetic points, or which of them are copies.
-    """
-
-    words: str
-    real: np.ndarray
-    synthetic: np.ndarray
-    values: dict[str, float]
-    honest: dict[str, float]
-    sees: tuple[str, ...] = ()
-    misses: tuple[str, ...] = ()
-    marks: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Worked:
-    """A number that can be checked by hand: what was given, what a metric found, what is right."""
-
-    metric: str
-    given: str
-    by_hand: str
-    expected: float
-    found: float
-    points: int
-
-
-def words_frame(family: str) -> pd.DataFrame:
-    """The catalogue's words on the metrics of a family, a row each."""
-    rows = [(METRICS[name].title, f"{METRICS[name].better} is {GOOD[family == 'privacy']}",
-             METRICS[name].sees, METRICS[name].misses) for name in of_family(family)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["metric", "direction", "sees", "misses"])
-
-
-def worked_frame(rows: Iterable[Worked]) -> pd.DataFrame:
-    """Worked examples with the value by hand and the value found."""
-    frame = pd.DataFrame(
-        [(METRICS[r.metric].words, r.given, r.by_hand, f"{r.expected:.3f}", f"{r.found:.3f}")
-         for r in rows],
-        columns=["metric", "given", "by hand", "gives", "found"],
-    )  # fmt: skip
-    frame.loc[frame["given"] == frame["given"].shift(), "given"] = "the same"
-    return frame
 
 
 def distribution_cases(seed: int = 0, n: int = 300) -> list[Case]:
@@ -248,10 +197,6 @@ def gaussian_example(shift: float = 1.5, spread: float = 2.0, n: int = 2000, see
             "found": frechet_distance(first, second)}  # fmt: skip
 
 
-# Four real and four synthetic points on a line, with k = 1.
-BALLS = (np.array([0.0, 1.0, 3.0, 6.0]), np.array([0.5, 0.6, 0.7, 11.0]))
-
-
 def by_hand() -> list[Worked]:
     """Examples of a few points each, with the value that pencil and paper give."""
     line = _line
@@ -340,9 +285,14 @@ def _fidelity(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
 
 def _privacy(train: np.ndarray, held_out: np.ndarray, points: np.ndarray) -> dict[str, float]:
     """The four metrics; every record is a patient of its own."""
-    patients = {"train_patients": np.arange(len(train)),
-                "held_out_patients": len(train) + np.arange(len(held_out))}  # fmt: skip
-    auc = membership_auc(train, held_out, points, resamples=2, **patients)[0]
+    auc, _, _ = membership_auc(
+        train,
+        held_out,
+        points,
+        train_patients=np.arange(len(train)),
+        held_out_patients=len(train) + np.arange(len(held_out)),
+        resamples=2,
+    )
     return {
         "distance_ratio": distance_ratio(train, held_out, points),
         "near_copies": near_copies(train, held_out, points).share,
@@ -359,7 +309,12 @@ def _cases(
     """A maker of cases that share the real and the honest set."""
     good = dict(measure(real, honest))
 
-    def make(words: str, synthetic: np.ndarray, sees=(), misses=()) -> Case:
+    def make(
+        words: str,
+        synthetic: np.ndarray,
+        sees: Sequence[str] = (),
+        misses: Sequence[str] = (),
+    ) -> Case:
         values = dict(measure(real, synthetic))
         return Case(words, real, synthetic, values, good, tuple(sees), tuple(misses))
 

@@ -1,16 +1,13 @@
 """Worked examples of the metrics in simulated records: what each sees, and what it misses."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
-from ecgrepro.closeness.catalogue import METRICS
-from ecgrepro.closeness.examples.points import Case
+from ecgrepro.closeness.examples.cases import FS, SHOWN, Case, MarkedBeat
 from ecgrepro.closeness.metrics import heart as physiology
 from ecgrepro.closeness.metrics.dtw import dtw_to_nearest
 from ecgrepro.closeness.metrics.leads import lead_correlation_distance, lead_residuals
@@ -26,11 +23,9 @@ from ecgrepro.cohort.preprocess import SECONDS, preprocess, standardize
 from ecgrepro.cohort.rpeaks import r_peaks
 from ecgrepro.simulation.records import Heart, simulate_record, simulate_records
 
-FS = 100.0  # Hz, of all records but the marked beat
 RAW = 500.0  # Hz, as simulated
 HOSPITAL = "chapman"
 PACE = (0.75, 0.85)  # seconds of the median RR interval: 71 to 80 beats a minute
-SHOWN = LEADS.index("II")  # the lead that pictures show
 WAVES = ("p_duration", "pr", "qrs", "qt")  # measures of the delineator
 
 # Time around each R peak: (seconds from the peak in the new record, in the old one).
@@ -84,7 +79,7 @@ def _chosen(
     return _prepared(found, scale, FS)
 
 
-def _prepared(raw: Sequence[np.ndarray], scale: str, fs: float) -> np.ndarray:
+def _prepared(raw: Iterable[np.ndarray], scale: str, fs: float) -> np.ndarray:
     out = np.stack([preprocess(record, RAW, fs=fs, scale=scale) for record in raw])
     out.flags.writeable = False
     return out
@@ -105,16 +100,16 @@ def signal_cases(seed: int = 0, n: int = 20) -> dict[str, list[Case]]:
     smeared = standardize(gaussian_filter1d(honest, 0.045 * FS, axis=2))
     copied = np.repeat(honest[_most_typical(real, honest)][None], n, axis=0)
 
-    def spectra(a, b):
+    def spectra(a: np.ndarray, b: np.ndarray) -> float:
         return float(spectrum_distance(a, b, FS).mean())
 
-    def correlations(a, b):
+    def correlations(a: np.ndarray, b: np.ndarray) -> float:
         return float(autocorrelation_difference(a, b, FS).mean())
 
-    def amplitudes(a, b):
+    def amplitudes(a: np.ndarray, b: np.ndarray) -> float:
         return float(amplitude_distance(a, b).mean())
 
-    def dtw(a, b):
+    def dtw(a: np.ndarray, b: np.ndarray) -> float:
         return float(dtw_to_nearest(a, b, FS).mean())
 
     backwards = honest[..., ::-1]
@@ -159,21 +154,6 @@ def _most_typical(real: np.ndarray, honest: np.ndarray) -> int:
     return int(np.argmin(dtw_to_nearest(real, honest, FS)))
 
 
-@dataclass(frozen=True)
-class MarkedBeat:
-    """A beat in lead II, in mV, with the times of its waves' ends and what was measured.
-
-    ``marks``: seconds from the R peak by measure, (start, end). ``measured``: a row of
-    `ecgrepro.closeness.metrics.heart.measures`, medians over the record's beats.
-    """
-
-    time: np.ndarray
-    lead: np.ndarray
-    marks: dict[str, tuple[float, float]]
-    measured: dict[str, float]
-    r_height: float
-
-
 def marked_beat(seed: int = 3, beat: int = 4) -> MarkedBeat:
     """A beat of a simulated sinus rhythm at 500 Hz with the delineator's marks."""
     import neurokit2  # slow to import
@@ -194,32 +174,6 @@ def marked_beat(seed: int = 3, beat: int = 4) -> MarkedBeat:
     level = float(np.median(lead))
     time = (np.arange(len(lead)) - tip)[window] / RAW
     return MarkedBeat(time, lead[window] - level, marks, measured, float(lead[tip] - level))
-
-
-def measured_frame(beat: MarkedBeat) -> pd.DataFrame:
-    """What was measured in the record of a beat, with units."""
-    words = {f"{m}_distance": METRICS[f"{m}_distance"] for m in physiology.MEASURES}
-    rows = []
-    for name, metric in words.items():
-        digits = 0 if metric.unit in ("ms", "bpm") else 2
-        value = f"{beat.measured[name.removesuffix('_distance')]:.{digits}f}"
-        unit = metric.unit.replace("units of the signal", "mV")
-        word = re.sub(r"s\b", "", metric.words.removeprefix("distance of "), count=1)  # singular
-        rows.append((word, unit, value))
-    return pd.DataFrame(rows, columns=["measure", "unit", "median over beats"])
-
-
-HEART_CASES = {
-    "faster": ("heart_rate_distance",),
-    "AFIB": ("rr_variability_distance",),
-    "smaller": ("r_amplitude_distance",),
-    "wide P": ("p_duration_distance",),
-    "long PR": ("pr_distance",),
-    "wide QRS": ("qrs_distance",),
-    "long QT": ("qt_distance", "qtc_distance"),
-    "no P, no T": ("wave_failures",),
-    "leads apart": ("beat_failures",),
-}  # what is done to the records, and which metric is there to see it
 
 
 def heart_records(seed: int = 0, n: int = 12) -> dict[str, np.ndarray]:

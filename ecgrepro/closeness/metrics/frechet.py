@@ -85,7 +85,7 @@ def fit_gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         factor = np.linalg.cholesky(centred.T @ centred).T
         if factor.diagonal().min() > 1e-4 * factor.diagonal().max():
             return mean, factor
-    return mean, np.linalg.qr(centred, mode="r")  # slower, exact whatever the rank
+    return mean, np.asarray(np.linalg.qr(centred, mode="r"))  # slower, exact whatever the rank
 
 
 def gaussian_distance(

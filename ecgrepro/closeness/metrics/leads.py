@@ -23,7 +23,7 @@ def lead_residuals(signals: np.ndarray, leads: tuple[str, ...], units: str) -> d
     signals, _ = checked_signals(signals, signals)
     parts = range(0, len(signals), BATCH)
     sums = sum(residual_squares(signals[i : i + BATCH], leads, units).sum(axis=0) for i in parts)
-    return dict(zip(IDENTITIES, relative_residuals(sums).tolist(), strict=True))
+    return dict(zip(IDENTITIES, relative_residuals(np.asarray(sums)).tolist(), strict=True))
 
 
 def residual_squares(signals: np.ndarray, leads: tuple[str, ...], units: str) -> np.ndarray:
@@ -76,7 +76,7 @@ def correlations_apart(a: np.ndarray, b: np.ndarray) -> float:
 def mean_correlation(signals: np.ndarray) -> np.ndarray:
     """Mean over records of `correlations`, (leads, leads)."""
     parts = (signals[i : i + BATCH] for i in range(0, len(signals), BATCH))
-    return sum(correlations(part).sum(axis=0) for part in parts) / len(signals)
+    return np.asarray(sum(correlations(part).sum(axis=0) for part in parts)) / len(signals)
 
 
 def correlations(signals: np.ndarray) -> np.ndarray:

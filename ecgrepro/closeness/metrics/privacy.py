@@ -22,7 +22,8 @@ def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 def nearest_of(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each of ``points`` the distance to the nearest of ``others``, and its position."""
     found = [(b.min(axis=1), b.argmin(axis=1)) for _, b in distance_blocks(points, others)]
-    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+    distances, positions = zip(*found, strict=True)
+    return np.concatenate(distances), np.concatenate(positions)
 
 
 def distance_ratio(train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarray) -> float:
@@ -157,8 +158,8 @@ def share_below(first: np.ndarray, second: np.ndarray) -> float:
 
 def _checked(*sets: np.ndarray) -> list[np.ndarray]:
     names = ("training", "held-out", "synthetic") if len(sets) == 3 else ("training", "synthetic")
-    sets = [checked_embedding(x, name) for x, name in zip(sets, names, strict=True)]
-    widths = [x.shape[1] for x in sets]
+    checked = [checked_embedding(x, name) for x, name in zip(sets, names, strict=True)]
+    widths = [x.shape[1] for x in checked]
     if len(set(widths)) > 1:
         raise EcgreproError(f"the sets differ in dimensions: {', '.join(map(str, widths))}")
-    return sets
+    return checked

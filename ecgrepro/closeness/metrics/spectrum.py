@@ -42,7 +42,8 @@ def mean_spectrum(signals: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarra
     A lead that is flat in a record adds nothing to the mean; flat in every record, it raises.
     """
     frequencies = np.fft.rfftfreq(segment(signals, fs), 1 / fs)
-    return frequencies, to_sum_one(sum(spectra(part, fs).sum(axis=0) for part in _batches(signals)))
+    total = np.asarray(sum(spectra(part, fs).sum(axis=0) for part in _batches(signals)))
+    return frequencies, to_sum_one(total)
 
 
 def to_sum_one(spectrum: np.ndarray) -> np.ndarray:
@@ -76,7 +77,7 @@ def autocorrelation_difference(real: np.ndarray, synthetic: np.ndarray, fs: floa
 
 def mean_autocorrelation(signals: np.ndarray, fs: float) -> np.ndarray:
     """Mean over records of `autocorrelations`, (leads, lags)."""
-    total = sum(autocorrelations(part, fs).sum(axis=0) for part in _batches(signals))
+    total = np.asarray(sum(autocorrelations(part, fs).sum(axis=0) for part in _batches(signals)))
     return total / len(signals)
 
 

@@ -1,1 +1,1 @@
-"""Diffusion models: the process, its samplers, and three networks."""
+"""Diffusion models: one process, its samplers, and three networks."""

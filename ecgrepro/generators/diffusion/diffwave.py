@@ -1,8 +1,8 @@
 """DiffWave (Kong et al. 2021, arXiv 2009.09761), class-conditional: as published, and modernized.
 
-The network is a stack of residual blocks, each a dilated convolution of kernel 3 with a
-sigmoid-tanh gate whose output is split into residual and skip; the sum of skips makes the output,
-through a zero-initialized last layer.
+The network is a stack of residual blocks. Each has a dilated convolution of kernel 3 and a
+sigmoid-tanh gate, whose output is split into residual and skip. The sum of skips becomes the
+output, through a last layer that is initialized with zeros.
 
 `published` has the published geometry (one sample a position, 30 blocks of 64 channels) and
 process, but for two things: the class joins the embedding of the step, and that embedding is of
@@ -12,6 +12,7 @@ shift after a layer norm.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,39 +22,25 @@ from ecgrepro.generators.diffusion.generator import DenoisingGenerator
 from ecgrepro.generators.layers import Condition, Convolve, Modulate
 from ecgrepro.generators.settings import DiffWaveSettings
 
-PUBLISHED = {
-    "process": "ddpm",
-    "fold": 1,
-    "channels": 64,
-    "blocks": 30,
-    "cycle": 10,
-    "embedding": 512,
-    "modulated": False,
-    "learning_rate": 2e-4,
-    "sampler": "ancestral",
-    "sampling_steps": 200,
-    "guidance": 1.0,
-}
-
 
 class DiffWave(nn.Module):
-    """The network over (B, T, features).
+    """The network of DiffWave, over (B, T, features).
 
     Parameters
     ----------
     features
-        Numbers per position: leads, or components of a patch.
+        Features of a position: leads, or components of a patch.
     classes
-        Number of labels, the null label included.
+        Number of labels, including the null label.
     channels, blocks
-        Width and number of the residual blocks.
+        Width and number of residual blocks.
     cycle
         Block i has dilation 2 ** (i mod cycle), in positions.
     embedding
         Width of the embedding of noise level and class.
     modulated
-        Whether that embedding scales and shifts a layer norm of each block's input, or is added to
-        the input, as published.
+        Whether the embedding scales and shifts a layer norm of each block's input; otherwise it is
+        added to the input, as published.
     """
 
     def __init__(
@@ -92,7 +79,7 @@ class DiffWave(nn.Module):
 
 
 class Add(nn.Module):
-    """The condition added to the input, as published."""
+    """Adds the condition to the input, as published; parameters as `Modulate`."""
 
     def __init__(self, channels: int, condition: int):
         super().__init__()
@@ -104,7 +91,15 @@ class Add(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """One residual block: dilated convolution of kernel 3, gate, split."""
+    """A residual block: dilated convolution of kernel 3, gate, split.
+
+    Parameters
+    ----------
+    channels, dilation
+        Width, and distance of the kernel's taps in positions.
+    entry
+        Brings the condition into the input: `Modulate` or `Add`.
+    """
 
     def __init__(self, channels: int, dilation: int, entry: nn.Module):
         super().__init__()
@@ -122,11 +117,11 @@ class GatedBlock(nn.Module):
 class Gate(torch.autograd.Function):
     """sigmoid * tanh of the two halves of the channels: (B, T, 2 C) -> (B, T, C).
 
-    Written out because both gradients then go to where they belong, without a copy.
+    The backward pass is written out, so that both gradients are computed in place without a copy.
     """
 
     @staticmethod
-    def forward(ctx, y: Tensor) -> Tensor:
+    def forward(ctx: Any, y: Tensor) -> Tensor:
         """y (B, T, 2 C) -> (B, T, C)."""
         gate, value = y.chunk(2, dim=-1)
         gate, value = gate.sigmoid(), value.tanh()
@@ -134,8 +129,8 @@ class Gate(torch.autograd.Function):
         return gate * value
 
     @staticmethod
-    def backward(ctx, g: Tensor) -> Tensor:
-        """Gradient g (B, T, C) of the output -> that of y, (B, T, 2 C)."""
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        """Gradient of the output, g (B, T, C), to that of y, (B, T, 2 C)."""
         gate, value = ctx.saved_tensors
         channels = gate.shape[-1]
         y = g.new_empty(*gate.shape[:-1], 2 * channels)

@@ -1,6 +1,6 @@
-"""What the diffusion generators share: a network in a denoiser, trained and sampled.
+"""The base of all diffusion generators: trains a denoiser and samples from it.
 
-A generator of this kind is a network and its settings; see `diffwave.py` for the shortest example.
+A subclass adds a network and its settings; `diffwave.py` is the shortest example.
 """
 
 from abc import abstractmethod
@@ -32,7 +32,7 @@ class DenoisingGenerator(Generator):
 
     @abstractmethod
     def _network(self, features: int, classes: int) -> nn.Module:
-        """The untrained network, for h of shape (batch, positions, features): see `Denoiser`."""
+        """The untrained network, see `Denoiser`; ``classes`` includes the null label."""
 
     def _fit(
         self, cohort: Cohort, validation: Cohort | None, checkpoint_dir: str | Path | None
@@ -54,19 +54,27 @@ class DenoisingGenerator(Generator):
         self.denoiser = trained.denoiser.eval()
         self.facts = {
             "parameters": sum(p.numel() for p in trained.parameters()),
-            "training_seconds": self.history[-1]["seconds"],  # with those before a kill
+            "training_seconds": self.history[-1][
+                "seconds"
+            ],  # includes the time before an interruption
             "evaluations": self.evaluations(),
         }
 
     def evaluations(self, steps: int | None = None, guidance: float | None = None) -> int:
-        """Evaluations of the network for one sample."""
+        """Number of evaluations of the network for one sample.
+
+        Parameters
+        ----------
+        steps, guidance
+            Sampler steps and guidance scale; by default those of the settings.
+        """
         s = self.settings
         steps = steps or s.sampling_steps
         steps = 2 * steps - 1 if s.sampler == "heun" else steps
         return steps if (s.guidance if guidance is None else guidance) == 1 else 2 * steps
 
     def _build(self, components: Tensor, variances: Tensor) -> DenoisingLoss:
-        """An untrained model for the shape and settings, the same for the same seed."""
+        """An untrained model for the shape and settings; the same seed gives the same model."""
         s, shape = self.settings, self._fitted()
         patch = shape.channels * s.fold
         kept = min(s.components, patch) if s.process == "edm" else patch
@@ -77,16 +85,17 @@ class DenoisingGenerator(Generator):
         return DenoisingLoss(denoiser, null=self._null(), label_dropout=s.label_dropout)
 
     def _null(self) -> Tensor:
-        """The label that stands for any class."""
+        """The null label, which stands for any class."""
         return torch.tensor(len(self._fitted().classes))
 
     def _labels(self, plan: list[tuple[str, int]], rngs: list[np.random.Generator]) -> Tensor:
-        """What each record (class, number) of ``plan`` is asked to be; its chance is its rng's."""
+        """Labels of the records (class, number) of ``plan``; ``rngs`` has a generator for each."""
         return torch.tensor([self._fitted().classes.index(code) for code, _ in plan])
 
     def _denoiser(
         self, network: nn.Module, components: Tensor, variances: Tensor, kept: int
     ) -> Denoiser:
+        """The denoiser of the settings' process around ``network``."""
         s = self.settings
         if s.process == "ddpm":
             return DiscreteDenoiser(network, fold=s.fold)
@@ -103,7 +112,7 @@ class DenoisingGenerator(Generator):
 
         labels = self._labels(plan, rngs).to(device)
 
-        def fresh() -> Tensor:
+        def draw_noise() -> Tensor:
             noise = np.stack([rng.standard_normal(size, np.float32) for rng in rngs])
             return torch.from_numpy(noise).to(device)
 
@@ -115,9 +124,9 @@ class DenoisingGenerator(Generator):
             rescale=s.rescale,
         )
         sigmas = self.denoiser.sampling_levels(steps or s.sampling_steps)
-        start = self.denoiser.start(fresh(), sigmas[0])
-        chance = {"fresh": fresh} if s.sampler == "ancestral" else {}
-        return SAMPLERS[s.sampler](denoise, start, sigmas, **chance).float().cpu().numpy()
+        start = self.denoiser.start(draw_noise(), sigmas[0])
+        more = {"draw_noise": draw_noise} if s.sampler == "ancestral" else {}
+        return SAMPLERS[s.sampler](denoise, start, sigmas, **more).float().cpu().numpy()
 
     def _state(self) -> dict[str, Tensor]:
         return {k: v.cpu().contiguous() for k, v in self.denoiser.state_dict().items()}

@@ -1,9 +1,9 @@
-"""The procedure of the package ``timediffusion``: a network fitted to one series, and variations.
+"""The procedure of the package ``timediffusion``: a network fitted to one series.
 
 A demonstration of what the paper's "Time-Diffusion" may have meant, not a generator: it knows no
-classes, learns nothing from a second record, and every series that it makes is a blend of noise
-and the one that it was fitted to. There is no noise schedule either: uniform noise is taken apart
-step by step, each step subtracting what the network says.
+classes, learns nothing from a second record, and every series that it synthesizes is a blend of
+noise and the fitted one. There is no noise schedule either: it starts from uniform noise, and each
+step subtracts the network's output.
 
 Source of the procedure: version 0.4.1 of the package (MIT licence); the code here is our own.
 """
@@ -25,11 +25,20 @@ LEARNING_RATE = 4e-4
 
 
 class OneSeries(nn.Module):
-    """Causal temporal convolutions over (B, T, features), as many as reach over ``positions``.
+    """The package's causal temporal convolutional network, over (B, T, features).
 
-    A pointwise block with dropout, then dilations 1, 2, 4, ...; each of two weight-normalized
-    causal convolutions of kernel 2 with ReLU. The sum of the blocks' outputs passes a pointwise
-    layer.
+    A pointwise layer with dropout, then blocks of dilation 1, 2, 4, ... up to the first that spans
+    ``positions``, each with two weight-normalized causal convolutions of kernel 2 and ReLU. The
+    sum of their outputs passes a last pointwise layer.
+
+    Parameters
+    ----------
+    features
+        Leads of the series.
+    positions
+        Samples of the series.
+    filters
+        Width of the blocks.
     """
 
     def __init__(self, features: int, positions: int, filters: int):
@@ -46,7 +55,7 @@ class OneSeries(nn.Module):
         self.out = nn.Linear(filters, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The part of x (B, T, features) that is to be taken away, of the same shape."""
+        """What to subtract from x (B, T, features), of the same shape."""
         h = total = F.dropout(F.relu(self.enter(x)), 0.05, self.training)
         for first, second in self.blocks:
             y = F.relu(second(F.relu(first(h))))
@@ -56,10 +65,16 @@ class OneSeries(nn.Module):
 
 
 class FittedSeries:
-    """What `fit_one_series` returns.
+    """A network fitted to one series by `fit_one_series`.
 
     Attributes
     ----------
+    network
+        The fitted network.
+    series
+        The series, shape (samples, leads).
+    steps
+        Steps of an epoch of training.
     losses
         Training loss of each step.
     """
@@ -69,29 +84,40 @@ class FittedSeries:
 
     @torch.no_grad()
     def synthesize(self, proximity: float, *, seed: int = 0, substeps: int = 10) -> np.ndarray:
-        """A series as near to the fitted one as ``proximity`` says: 0 noise, 1 the series.
+        """Synthesize a series at a given proximity to the fitted one.
 
-        The way from noise is gone in ``substeps`` parts of each training step. Nearness is the
-        mean absolute distance to the series, scaled to 0 at the start and 1 at the nearest point
-        of the way.
+        Parameters
+        ----------
+        proximity
+            From 0, the noise at the start, to 1, the nearest point that is reached. It is linear
+            in the mean absolute distance to the series.
+        seed
+            Seed of the noise.
+        substeps
+            Parts into which each step of training is divided.
 
         Returns
         -------
         ndarray
             Shape (leads, samples), in units of the fitted series.
+
+        Raises
+        ------
+        EcgreproError
+            ``proximity`` is not between 0 and 1.
         """
         if not 0 <= proximity <= 1:
             raise EcgreproError(f"proximity lies between 0 and 1, not at {proximity!r}")
         self.network.eval()
         generator = torch.Generator().manual_seed(seed)
         x = torch.rand(self.series.shape, generator=generator)
-        way = [x]
+        path = [x]
         for _ in range(self.steps * substeps):
             x = x - self.network(x[None])[0] / substeps
-            way.append(x)
-        distance = torch.stack([(x - self.series).abs().mean() for x in way])
-        nearness = (distance[0] - distance) / (distance[0] - distance.min())
-        return way[int((nearness - proximity).abs().argmin())].T.numpy()
+            path.append(x)
+        distance = torch.stack([(x - self.series).abs().mean() for x in path])
+        reached = (distance[0] - distance) / (distance[0] - distance.min())
+        return path[int((reached - proximity).abs().argmin())].T.numpy()
 
 
 def fit_one_series(
@@ -105,24 +131,33 @@ def fit_one_series(
 ) -> FittedSeries:
     """Fit the network to one z-scored record.
 
-    In each epoch fresh uniform noise is taken apart in ``steps`` steps; each is one optimizer step
-    on ``|noise - y - series| + 0.01 KL(y || noise)`` for the network's answer y, after which the
-    noise becomes noise - y.
+    Each epoch starts from new uniform noise. In each of its ``steps`` the optimizer takes a step
+    on ``|noise - y - series| + 0.01 KL(y || noise)``, where y is the network's output; then y is
+    subtracted from the noise.
 
     Parameters
     ----------
     series
         Shape (leads, samples).
+    epochs, steps
+        Number of epochs, and of optimizer steps in each.
     batch
-        Noises that are taken apart together.
+        Number of noise series in a batch.
     filters
         Channels of the network.
+    seed
+        Seed of initial weights, noise and dropout.
+
+    Raises
+    ------
+    EcgreproError
+        ``series`` has another number of dimensions, or values that are not finite.
     """
     if series.ndim != 2 or not np.isfinite(series).all():
         raise EcgreproError("one series has shape (leads, samples) and only finite values")
     target = torch.from_numpy(np.ascontiguousarray(series.T, np.float32))  # (T, leads)
     losses = []
-    with torch.random.fork_rng(devices=[]):  # dropout and initialization draw from the global state
+    with torch.random.fork_rng(devices=[]):  # initialization and dropout use the global state
         torch.manual_seed(seed)
         network = OneSeries(target.shape[1], target.shape[0], filters).train()
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
@@ -141,9 +176,16 @@ def fit_one_series(
 
 
 def divergence(x: Tensor, reference: Tensor, least: float = 1e-6) -> Tensor:
-    """Mean term of the Kullback-Leibler divergence of two arrays read as probabilities.
+    """Kullback-Leibler divergence of two arrays taken as probabilities, divided by their size.
 
-    Each is brought to [0, 1] by its own minimum and range, and to a sum of one.
+    Each array is scaled to [0, 1] by its own minimum and range, then to a sum of one.
+
+    Parameters
+    ----------
+    x, reference
+        Of the same shape.
+    least
+        Lower bound of the scaled values.
     """
 
     def probabilities(values: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Pace: heart rate and RR variability of a record, as conditions beside its rhythm.
+"""Pace: heart rate and RR variability of a record, as conditions besides its rhythm.
 
-A rhythm says within what range the heart beats; the pace says where in it. Both are measured on
-the training records by the detector of `ecgrepro.cohort.rpeaks`. A network that is told the pace
-need not find out from noise how far apart the beats are, and repeats them more evenly; a sampler
-asks for a pace between those of two similar training records of the class.
+A rhythm allows a range of heart rates; the pace is a point in that range. It is measured on the
+training records by the detector of `ecgrepro.cohort.rpeaks`. A network that knows the pace need
+not infer the distance of beats from noise, and repeats beats more evenly. For a sample, a pace
+between those of two similar training records of its class is drawn.
 """
 
 import numpy as np
@@ -16,18 +16,22 @@ from ecgrepro.cohort.rpeaks import rates_and_variability
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.layers import STEP_WIDTH, Condition, sinusoids
 
-STEADIEST = 0.005  # of the RR intervals' variability: less is below the resolution of a sample
+MIN_VARIABILITY = 0.005  # of RR intervals: less is below the resolution of a sample
 
 
 def measure_pace(cohort: Cohort) -> Tensor:
-    """Log of heart rate (beats per minute) and of RR variability, (records, 2).
+    """Measure the pace of all records.
 
-    Both are NaN, unknown, where the detector fails.
+    Returns
+    -------
+    Tensor
+        Log of heart rate (beats per minute) and of RR variability, shape (records, 2); both NaN
+        where the detector fails.
 
     Raises
     ------
     EcgreproError
-        If the sampling frequency or the number of leads does not suit the detector.
+        The detector cannot work with the sampling frequency or the leads.
     """
     try:
         rates, variability = rates_and_variability(cohort.signals, cohort.fs)
@@ -35,14 +39,24 @@ def measure_pace(cohort: Cohort) -> Tensor:
         raise EcgreproError(
             f"cannot measure the pace of cohort {cohort.name!r}: {error}; or train with pace=false"
         ) from error
-    pace = np.log(np.column_stack([rates, np.maximum(variability, STEADIEST)]))
+    pace = np.log(np.column_stack([rates, np.maximum(variability, MIN_VARIABILITY)]))
     return torch.from_numpy(pace.astype(np.float32))
 
 
 def draw_pace(seen: Tensor, rng: np.random.Generator) -> Tensor:
-    """A pace between two of ``seen`` (records, 2) that are neighbours in rate, (2,).
+    """Draw a pace between those of two training records that are neighbours in heart rate.
 
-    It lies within the range of those seen and, if there are several, is none of them.
+    Parameters
+    ----------
+    seen
+        Pace of training records, shape (records, 2), see `measure_pace`.
+    rng
+        Random number generator of the sample.
+
+    Returns
+    -------
+    Tensor
+        Shape (2,). NaN if no pace is known; the known one if there is only one.
     """
     known = seen[~seen.isnan().any(1)]
     if not len(known):
@@ -55,7 +69,7 @@ def draw_pace(seen: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 class PaceCondition(Condition):
-    """Noise level, class and pace as one vector."""
+    """Embedding of noise level, class and pace as one vector; parameters as `Condition`."""
 
     def __init__(self, classes: int, width: int):
         super().__init__(classes, width)

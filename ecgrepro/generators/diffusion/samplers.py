@@ -1,8 +1,8 @@
 """Samplers of a diffusion process, each a plain function of ``(denoise, x, sigmas)``.
 
 ``denoise(x, sigma)`` estimates the clean signal in x = signal + sigma * white noise. ``x`` is the
-starting point at ``sigmas[0]``; ``sigmas`` fall from there, the last one 0. A process that keeps
-its variance instead (DDPM) is the same one divided by sqrt(1 + sigma^2), so these serve both.
+starting point at ``sigmas[0]``; ``sigmas`` decrease from there to 0. A variance-preserving process
+(DDPM) is the same process divided by sqrt(1 + sigma^2), so these samplers serve both.
 
 Sources: Ho et al. 2020 (DDPM, arXiv 2006.11239); Song et al. 2021 (DDIM, arXiv 2010.02502); Karras
 et al. 2022 (EDM, arXiv 2206.00364); Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095). The
@@ -10,6 +10,7 @@ organization follows the k-diffusion library.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -19,9 +20,26 @@ Sampler = Callable[..., Tensor]
 
 
 def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
-    """Noise levels from ``sigma_max`` to ``sigma_min`` and a final 0, shape (steps + 1,).
+    """Noise levels of Karras et al. 2022, equation 5.
 
-    Karras et al. 2022, equation 5.
+    Parameters
+    ----------
+    steps
+        Number of sampler steps.
+    sigma_min, sigma_max
+        Last and first level.
+    rho
+        Larger values put more of the levels near ``sigma_min``.
+
+    Returns
+    -------
+    Tensor
+        From ``sigma_max`` down to ``sigma_min`` and a final 0, shape (steps + 1,), float64.
+
+    Examples
+    --------
+    >>> karras_sigmas(3, 0.1, 10.0, rho=1.0).tolist()
+    [10.0, 5.05, 0.1, 0.0]
     """
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
@@ -38,11 +56,16 @@ def sample_euler(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     denoise
         Estimates the clean signal: ``denoise(x, sigma)``, sigma a scalar tensor.
     x
-        The starting point: noise of standard deviation ``sigmas[0]``.
+        The starting point, noise of standard deviation ``sigmas[0]``; any shape.
     sigmas
-        Decreasing noise levels, the last one 0.
+        Decreasing noise levels, the last one 0, shape (steps + 1,).
+
+    Returns
+    -------
+    Tensor
+        The sample, of the shape of ``x``.
     """
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, then in pairwise(sigmas):
         slope = (x - denoise(x, now)) / now
         x = x + slope * (then - now)
     return x
@@ -52,9 +75,9 @@ def sample_euler(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 def sample_heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     """Heun's second-order method (Karras et al. 2022, algorithm 1); parameters as `sample_euler`.
 
-    Two evaluations a step, one in the last.
+    Two evaluations of the network a step, one in the last.
     """
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, then in pairwise(sigmas):
         slope = (x - denoise(x, now)) / now
         ahead = x + slope * (then - now)
         if then > 0:
@@ -68,10 +91,10 @@ def sample_heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 def sample_dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); parameters as `sample_euler`.
 
-    Second order with one evaluation a step: the previous step's estimate is reused.
+    Second order with one evaluation of the network a step: it reuses the previous estimate.
     """
     before, h_before = None, None
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, then in pairwise(sigmas):
         denoised = denoise(x, now)
         if then == 0:
             return denoised
@@ -86,20 +109,26 @@ def sample_dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample_ancestral(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, fresh: Callable[[], Tensor]
+    denoise: Denoise, x: Tensor, sigmas: Tensor, draw_noise: Callable[[], Tensor]
 ) -> Tensor:
-    """Ancestral sampling of DDPM (Ho et al. 2020, algorithm 2); parameters as `sample_euler`.
+    """Ancestral sampling of DDPM (Ho et al. 2020, algorithm 2).
 
-    Each step draws from the Gaussian of x at the next level given the present one and the estimate
-    (their equations 6 and 7, in terms of sigma). ``fresh`` gives standard normal noise of x's
-    shape.
+    Each step draws from the Gaussian distribution of x at the next level, given x at this one and
+    the estimate (their equations 6 and 7, in terms of sigma).
+
+    Parameters
+    ----------
+    denoise, x, sigmas
+        As for `sample_euler`.
+    draw_noise
+        Returns new standard normal noise of the shape of ``x``.
     """
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, then in pairwise(sigmas):
         denoised = denoise(x, now)
         kept = (then / now) ** 2
         x = denoised + kept * (x - denoised)
         if then > 0:
-            x = x + then * (1 - kept).sqrt() * fresh()
+            x = x + then * (1 - kept).sqrt() * draw_noise()
     return x
 
 

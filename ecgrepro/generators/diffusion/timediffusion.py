@@ -1,10 +1,10 @@
-"""Time-Diffusion: what the paper may mean by it, made a class-conditional generator.
+"""Time-Diffusion, our reading of the paper's model of that name, made class-conditional.
 
-Which model the paper calls Time-Diffusion cannot be settled from public text. The closest name is
-the package ``timediffusion`` 0.4.1: a causal temporal convolutional network that is fitted to one
+Public text does not tell which model the paper calls Time-Diffusion. The closest name is that of
+the package ``timediffusion`` 0.4.1, a causal temporal convolutional network that is fitted to one
 series. `TemporalConvolutions` is that network as the denoiser of a diffusion over many records;
-noise level and class enter each block as scale and shift. `fit_one_series` is that package's own
-procedure, on one record, for demonstration.
+noise level and class scale and shift the input of each block. The package's own procedure on one
+record is in `ecgrepro.generators.diffusion.one_series`, for demonstration.
 """
 
 import math
@@ -21,11 +21,19 @@ from ecgrepro.generators.settings import TimeDiffusionSettings
 class TemporalConvolutions(nn.Module):
     """A temporal convolutional network over (B, T, features).
 
-    A pointwise block, then blocks of dilation 1, 2, 4, ... up to the first that reaches over
-    ``positions``; the sum of all blocks' outputs makes the estimate.
+    A pointwise layer, then blocks of dilation 1, 2, 4, ... up to the first that spans
+    ``positions``. The sum of all their outputs becomes the estimate.
 
     Parameters
     ----------
+    features
+        Features of a position: leads, or components of a patch.
+    classes
+        Number of labels, including the null label.
+    positions
+        Positions of a record.
+    channels, embedding
+        Width of the blocks, and of the embedding of noise level and class.
     causal
         Whether a position sees only itself and those before it, as in the package.
     """
@@ -63,12 +71,12 @@ class TemporalConvolutions(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Two weight-normalized dilated convolutions beside a shortcut."""
+    """Two weight-normalized dilated convolutions with a shortcut."""
 
     def __init__(self, channels: int, dilation: int, embedding: int, causal: bool):
         super().__init__()
         self.modulate = Modulate(channels, embedding)
-        kernel = 2 if causal else 3  # looking both ways takes a middle
+        kernel = 2 if causal else 3  # looking both ways needs a middle tap
         self.first = Convolve(channels, channels, kernel, dilation, causal=causal)
         self.second = Convolve(channels, channels, kernel, dilation, causal=causal)
         for layer in (self.first, self.second):

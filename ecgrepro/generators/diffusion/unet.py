@@ -1,9 +1,9 @@
 """U-Net diffusion: ours, not one of the paper's three generators.
 
-A 1-D U-Net over patches of all leads, with self-attention at every resolution. What it adds to
-DiffWave is what a heart rhythm asks for: few positions after downsampling, so that depth is cheap,
-attention across beats, so that an RR interval can repeat itself, and the pace of the heart as a
-condition beside the class (`pace.py`). The process is EDM's.
+A 1-D U-Net over patches of all leads, with self-attention at every resolution. Compared to
+DiffWave it has fewer positions after downsampling, which makes depth cheap; attention across
+beats, by which RR intervals can repeat; and the pace of the heart as a condition besides the class
+(`pace.py`). The process is EDM.
 
 Sources: Ho et al. 2020 and Dhariwal and Nichol 2021 (arXiv 2105.05233) for the U-Net of diffusion
 models; Karras et al. 2022 for the process.
@@ -26,19 +26,24 @@ from ecgrepro.generators.settings import UNetSettings
 
 
 class UNet(nn.Module):
-    """The network: (B, T, features), noise level, labels -> (B, T, features).
+    """The network, over (B, T, features).
 
     Parameters
     ----------
+    features
+        Features of a position: leads, or components of a patch.
+    classes
+        Number of labels, including the null label.
     widths
         Channels at each resolution, the finest first; each next one has half the positions.
     blocks
-        Residual blocks, each with attention, at a resolution on the way down; one more on the way
-        up.
+        `Stage` s at each resolution, on the way down and on the way up.
     head_width
         Channels of an attention head.
+    embedding
+        Width of the embedding of noise level and labels.
     pace
-        Labels are class and pace, (B, 3), in place of classes, (B,).
+        Whether labels are class and pace, (B, 3), instead of classes, (B,).
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class UNet(nn.Module):
         h = self.stem(F.pad(x, (0, 0, 0, -length % 2 ** len(self.shrink))))
         skips = []
         for i, stages in enumerate(self.down):
-            if i:  # two neighbours become one position
+            if i:  # two neighbouring positions become one
                 h = self.shrink[i - 1](h.unflatten(1, (-1, 2)).flatten(2))
             for stage in stages:
                 h = stage(h, condition)
@@ -94,7 +99,17 @@ class UNet(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block of two convolutions, then attention."""
+    """A residual block of two convolutions, then attention.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Channels.
+    head_width
+        Channels of an attention head.
+    embedding
+        Width of the condition.
+    """
 
     def __init__(self, inputs: int, outputs: int, head_width: int, embedding: int):
         super().__init__()
@@ -149,9 +164,23 @@ class UNetGenerator(DenoisingGenerator):
         return torch.column_stack([classes, torch.stack(drawn)])
 
     def asked_rates(self, counts: dict[str, int], *, seed: int) -> np.ndarray:
-        """Heart rate (beats per minute) that each record of `sample` is asked for, (records,).
+        """Heart rates on which the records of `sample` are conditioned.
 
-        NaN where none is: no training record of the class has a known one.
+        Parameters
+        ----------
+        counts, seed
+            Those of `sample`.
+
+        Returns
+        -------
+        ndarray
+            In beats per minute, shape (records,); NaN where no training record of the class has a
+            known heart rate.
+
+        Raises
+        ------
+        EcgreproError
+            The generator is not trained, or not conditioned on the pace.
         """
         if not self.settings.pace:
             raise EcgreproError("this unet is not conditioned on the pace: train with pace=true")

@@ -1,15 +1,15 @@
 """Time-VQVAE (Lee et al. 2023, arXiv 2303.04743), class-conditional.
 
-Stage 1 (`tokenizer`) turns a record into codes of a low and a high frequency band; stage 2
-(`maskgit`) learns how the codes of a class go together, and draws new ones.
+Stage 1 (`tokenizer`) encodes a record as codes of a low and a high frequency band. Stage 2
+(`prior`) learns the distribution of codes given the class, and samples from it.
 
-What is ours: encoders and decoders begin as principal components, which a brief training does not
-reach from a random start, and their output is not normalized, so that a code has an amplitude;
-several levels of codes at a position, drawn one after the other; transformers that know distances,
-so that a rhythm is the same wherever it starts; each record is learned at several shifts within a
-position. What is mended of the public
-implementation: the cosine gives the share that is masked, not that which is kept; guidance is for
-sampling only; unused codes are reset.
+Our changes: encoders and decoders start as principal components, which a brief training does not
+reach from random weights; their output is not normalized, so that a code has an amplitude; a
+position has several levels of codes, sampled one after the other; the transformers have rotary
+position embeddings, so that a rhythm does not depend on where it starts; each record is learned at
+several shifts within a position. Corrections to the public implementation: the cosine gives the
+fraction that is masked, not the fraction that is kept; guidance is used for sampling only; unused
+codes are reset.
 """
 
 import math
@@ -27,17 +27,18 @@ from ecgrepro.generators.settings import TimeVQVAESettings
 from ecgrepro.generators.timevqvae.prior import Prior, PriorLoss, guided_logits, pack, unmask
 from ecgrepro.generators.timevqvae.tokenizer import BANDS, Tokenizer, TokenizerLoss
 from ecgrepro.training.loop import choose_device, train
-from ecgrepro.training.parts import step_generator
+from ecgrepro.training.randomness import step_generator
 
-CHUNK = 64  # records that are encoded at a time
-STARTERS = 256  # records that principal components and k-means start from
+CHUNK = 64  # records that are encoded together
+STARTERS = 256  # records that initialize principal components and k-means
 
 
 class TimeVQVAEGenerator(Generator):
     """Class-conditional Time-VQVAE as a generator; see `TimeVQVAESettings`.
 
-    A checkpoint directory has one folder for each stage. ``history`` has the entries of both,
-    told apart by ``stage``; ``facts`` also have the health of the codes.
+    A checkpoint folder has a subfolder for each stage. Entries of ``history`` name their
+    ``stage``. ``facts`` also have ``codebook_perplexity`` and ``codes_used`` (by band and level),
+    ``reconstruction_error`` (by lead) and ``prior_perplexity`` (by band).
     """
 
     name = "timevqvae"
@@ -50,8 +51,8 @@ class TimeVQVAEGenerator(Generator):
         check = self._tensors(validation) if validation is not None else None
         folder = Path(checkpoint_dir) if checkpoint_dir is not None else None
         self.tokenizer, first = self._fit_tokenizer(data, check, folder)
-        packed = self._packed(data[0], self.settings.prior.shifts), data[1]
-        checked = (self._packed(check[0], 1), check[1]) if check else None
+        packed = self._encode_shifted(data[0], self.settings.prior.shifts), data[1]
+        checked = (self._encode_shifted(check[0], 1), check[1]) if check else None
         self.priors, second = self._fit_priors(packed, checked, folder)
         self.history = first + second
         modules = (self.tokenizer, self.priors)
@@ -59,12 +60,18 @@ class TimeVQVAEGenerator(Generator):
             "parameters": sum(p.numel() for module in modules for p in module.parameters()),
             "training_seconds": round(first[-1]["seconds"] + second[-1]["seconds"], 3),
             "evaluations": self.evaluations(),
-            **self._health(data[0], check[0] if check else data[0]),
+            **self._code_statistics(data[0], check[0] if check else data[0]),
             "prior_perplexity": self._prior_perplexity(*(checked or packed)),
         }
 
     def evaluations(self, steps: int | None = None, guidance: float | None = None) -> int:
-        """Evaluations of a prior for one sample, of both bands and all levels."""
+        """Number of evaluations of a transformer for one sample, over both bands and all levels.
+
+        Parameters
+        ----------
+        steps, guidance
+            Iterations of the first level and guidance scale; by default those of the settings.
+        """
         count = sum(map(sum, self._iterations(steps).values()))
         return (
             count if (self.settings.guidance if guidance is None else guidance) == 1 else 2 * count
@@ -106,9 +113,9 @@ class TimeVQVAEGenerator(Generator):
         return trained.priors.eval(), [{**entry, "stage": "prior"} for entry in history]
 
     def _stage(self, *stages: str) -> dict:
-        """Identity of a training that depends on the settings of ``stages`` alone.
+        """Identity of a training that depends only on the settings of ``stages``.
 
-        So a tokenizer that is trained need not be trained again for another prior.
+        So another prior can use the checkpoint of the same tokenizer.
         """
         settings = {
             stage: getattr(self.settings, stage).model_dump(mode="json") for stage in stages
@@ -116,14 +123,14 @@ class TimeVQVAEGenerator(Generator):
         return self._identity() | {"settings": settings}
 
     def _build_tokenizer(self) -> Tokenizer:
-        """An untrained tokenizer, the same for the same seed."""
+        """An untrained tokenizer; the same seed gives the same one."""
         shape = self._fitted()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return Tokenizer(shape.channels, shape.samples, self.settings.tokenizer)
 
     def _build_priors(self, tokenizer: Tokenizer) -> nn.ModuleDict:
-        """Untrained priors for the codes of ``tokenizer``, the same for the same seed."""
+        """Untrained priors for the codes of ``tokenizer``; the same seed gives the same ones."""
         s, classes = self.settings.prior, len(self._fitted().classes) + 1
         tables = {k: [t.cpu() for t in b.codebooks.tables()] for k, b in tokenizer.bands.items()}
         widths = {"low": (s.low_width, s.low_layers), "high": (s.high_width, s.high_layers)}
@@ -158,13 +165,13 @@ class TimeVQVAEGenerator(Generator):
         return self.tokenizer.split.window.device
 
     def _code_shapes(self) -> dict[str, tuple[int, int]]:
-        """Positions and levels of each band."""
+        """Number of positions and of levels of each band."""
         bands = self.tokenizer.bands
         return {band: (bands[band].positions, len(bands[band].codebooks.levels)) for band in BANDS}
 
     @torch.no_grad()
-    def _packed(self, signals: Tensor, shifts: int) -> Tensor:
-        """Codes (records, shifts, n) of signals, each at ``shifts`` shifts within a position."""
+    def _encode_shifted(self, signals: Tensor, shifts: int) -> Tensor:
+        """Encode signals at several shifts within a position: packed codes (records, shifts, n)."""
         s = self.settings.tokenizer
         span = max(s.low_stride, s.high_stride) * self.tokenizer.split.hop  # samples
         packed = []
@@ -174,7 +181,7 @@ class TimeVQVAEGenerator(Generator):
         return torch.cat(packed).cpu()
 
     def _iterations(self, steps: int | None) -> dict[str, list[int]]:
-        """Iterations of unmasking of each level of each band."""
+        """Iterations that unmask each level of each band."""
         s = self.settings
         first = steps or s.sampling_steps
         fine = min(first, s.fine_steps)
@@ -212,11 +219,11 @@ class TimeVQVAEGenerator(Generator):
         return self.tokenizer.decode(codes).float().cpu().numpy()
 
     @torch.no_grad()
-    def _health(self, signals: Tensor, held_out: Tensor) -> dict:
-        """Use of the codes over the training records, and what the validation records lose.
+    def _code_statistics(self, signals: Tensor, held_out: Tensor) -> dict:
+        """Use of the codes by the training records, and reconstruction error on held-out records.
 
-        Perplexity is exp of the entropy of a level's codes; the reconstruction error of a lead is
-        the root mean square difference, in the units that the model sees: SD of the lead.
+        Perplexity is exp of the entropy of a level's codes. The reconstruction error of a lead is
+        the root mean square difference, in SD of the lead.
         """
         device = self._device
         perplexity: dict[str, list[float]] = {}
@@ -230,8 +237,8 @@ class TimeVQVAEGenerator(Generator):
             perplexity[band] = [round(v, 2) for v in entropy.exp().tolist()]
             used[band] = [round(v, 4) for v in (share > 0).float().mean(1).tolist()]
         squares = torch.zeros(signals.shape[1], device=device)
-        for x in held_out.split(CHUNK):
-            x = x.to(device)
+        for part in held_out.split(CHUNK):
+            x = part.to(device)
             decoded = self.tokenizer.decode(self.tokenizer.encode(x))
             squares += (decoded - x).square().mean(2).sum(0)
         errors = (squares / len(held_out)).sqrt().tolist()
@@ -247,14 +254,14 @@ class TimeVQVAEGenerator(Generator):
 
     @torch.no_grad()
     def _prior_perplexity(self, packed: Tensor, targets: Tensor) -> dict[str, float]:
-        """exp of the cross-entropy of masked codes, by band: as if one guessed among so many."""
+        """Perplexity of masked codes by band: exp of their cross-entropy."""
         device = self._device
         loss = self._loss(self.priors)
         total = dict.fromkeys(BANDS, 0.0)
         count = dict.fromkeys(BANDS, 0)
         for i, (x, y) in enumerate(zip(packed.split(CHUNK), targets.split(CHUNK), strict=True)):
-            chance = step_generator(self.seed, 2**41 + i, device)
-            for band, found in loss.losses(x.to(device), y.to(device), chance).items():
+            generator = step_generator(self.seed, 2**41 + i, device)
+            for band, found in loss.losses(x.to(device), y.to(device), generator).items():
                 total[band] += found.sum().item()
                 count[band] += len(found)
         return {band: round(math.exp(total[band] / count[band]), 3) for band in BANDS}
@@ -278,9 +285,10 @@ class TimeVQVAEGenerator(Generator):
 
 
 def _shifted(x: Tensor, samples: int) -> Tensor:
-    """Records (B, C, T) that begin ``samples`` earlier; what was not recorded is mirrored."""
+    """Shift records (B, C, T) by ``samples``; the samples before the start are mirrored."""
     return F.pad(x, (samples, 0), mode="reflect")[..., : x.shape[-1]] if samples else x
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,9 +1,9 @@
 """Stage 2 of Time-VQVAE: MaskGIT (Chang et al. 2022) over the codes of each band.
 
-A bidirectional transformer predicts masked codes from those that are not. A position has codes of
-several levels: the levels before are known in full, those after are not known at all, and the
-masks are in the level between, whose codes are the ones that are predicted (Borsos et al. 2023,
-SoundStorm). Sampling unmasks one level after the other, the most confident codes first.
+A bidirectional transformer predicts masked codes from the others. A position has codes of several
+levels. One level is predicted at a time: all codes of the levels before it are known, all codes of
+the levels after it are masked, and some of its own are masked (Borsos et al. 2023, SoundStorm).
+Sampling unmasks one level after the other, the most confident codes first.
 """
 
 import math
@@ -21,12 +21,20 @@ Logits = Callable[[Tensor, int], Tensor]
 
 
 def masked_share(u: Tensor) -> Tensor:
-    """Share of masked codes at the part ``u`` of the unmasking: cos(u pi / 2), 0.64 on average."""
+    """Share of codes that are masked when the fraction ``u`` of the iterations is done.
+
+    cos(u pi / 2), which is 0.64 on average; any shape.
+
+    Examples
+    --------
+    >>> masked_share(torch.tensor([0.0])).item()
+    1.0
+    """
     return torch.cos(u * (math.pi / 2))
 
 
 class Attention(nn.Module):
-    """Self-attention over (B, T, C) that knows the distance of positions (rotary embedding)."""
+    """Self-attention over (B, T, C), with rotary position embedding."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -40,7 +48,17 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each on a layer norm of its input and added to it."""
+    """A transformer block: attention, then a perceptron, each with layer norm and residual.
+
+    Parameters
+    ----------
+    width
+        C, the number of channels.
+    heads
+        Attention heads.
+    dropout
+        On both residuals.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
@@ -63,14 +81,16 @@ class Prior(nn.Module):
     Parameters
     ----------
     tables
-        Vectors of the codes of each level, (codes, D): embeddings start as a projection of them,
-        so that codes which sound alike look alike, and the output layer is the embedding.
+        Vectors of the codes of each level, (codes, D). Embeddings start as a random projection of
+        them, so that similar codes have similar embeddings; the output layer is the embedding.
     positions
         Positions in a record.
     classes
-        Number of labels, the null label included.
+        Number of labels, including the null label.
+    width, layers, heads, dropout
+        Of the transformer.
     coarse
-        Tables of the band that this one is conditioned on, if there is one.
+        Tables of the band that this one is conditioned on, if any.
     """
 
     def __init__(
@@ -104,10 +124,18 @@ class Prior(nn.Module):
     def forward(
         self, codes: Tensor, levels: Tensor, labels: Tensor, coarse: Tensor | None = None
     ) -> Tensor:
-        """Hidden states (B, T, width) of codes (B, T, levels), where -1 is masked.
+        """Compute hidden states, (B, T, width).
 
-        ``levels`` (B,) is the level that is asked for, ``labels`` (B,) the class, ``coarse``
-        (B, T', levels) the codes of the other band.
+        Parameters
+        ----------
+        codes
+            Shape (B, T, levels); -1 is masked.
+        levels
+            The level that is predicted, (B,).
+        labels
+            Class indices, (B,).
+        coarse
+            Codes of the band that this one is conditioned on, (B, T', levels).
         """
         x = self.place + self.level(levels)[:, None]
         for i, table in enumerate(self.codes):
@@ -117,7 +145,7 @@ class Prior(nn.Module):
             context = sum(table(coarse[..., i]) for i, table in enumerate(self.coarse))
             x = x + _stretched(context, self.positions)
         label = self.label(labels)[:, None]
-        x = torch.cat([label, x + label], dim=1)  # the class is a token and a part of all others
+        x = torch.cat([label, x + label], dim=1)  # the class is a token, and is added to all others
         for block in self.blocks:
             x = block(x, self.rotation)
         return self.norm(x[:, 1:])
@@ -130,10 +158,18 @@ class Prior(nn.Module):
 
 
 class PriorLoss(nn.Module):
-    """Cross-entropy of masked codes, nats per code, the mean of the two bands.
+    """Cross-entropy of masked codes in nats per code, averaged over the two bands.
 
-    ``forward`` takes packed codes (B, shifts, n) of `pack` in the place of signals and draws one
-    of the shifts of each record.
+    Parameters
+    ----------
+    priors
+        The transformer of each band.
+    shapes
+        Positions and levels of each band.
+    null
+        The null label.
+    label_dropout
+        Probability with which the null label replaces a record's own.
     """
 
     def __init__(self, priors: nn.ModuleDict, shapes: dict, *, null: int, label_dropout: float):
@@ -142,12 +178,12 @@ class PriorLoss(nn.Module):
         self.null, self.label_dropout = null, label_dropout
 
     def forward(self, packed: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Loss of packed codes (B, shifts, n) with labels (B,), a scalar."""
+        """Loss of packed codes (B, shifts, n) with labels (B,); draws a shift for each record."""
         losses = self.losses(packed, labels, generator)
         return sum(loss.mean() for loss in losses.values()) / len(losses)
 
     def losses(self, packed: Tensor, labels: Tensor, generator: torch.Generator) -> dict:
-        """Cross-entropy of each masked code, by band."""
+        """Cross-entropy of each masked code, by band; arguments as `forward`."""
         n, device = len(packed), packed.device
         shift = torch.randint(packed.shape[1], (n,), generator=generator, device=device)
         codes = unpack(packed[torch.arange(n, device=device), shift], self.shapes)
@@ -172,10 +208,23 @@ class PriorLoss(nn.Module):
 
 
 def mask_codes(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Hide a part of codes (B, T, levels) as sampling will find it.
+    """Mask codes as they are masked at a random moment of sampling.
 
-    Returns the codes with -1 where masked, the level in question (B,) (the first for half of the
-    records), and where it is masked, (B, T): at least one position.
+    Parameters
+    ----------
+    codes
+        Shape (B, T, levels).
+    generator
+        Random number generator on the device of ``codes``.
+
+    Returns
+    -------
+    seen : Tensor
+        The codes, with -1 where masked.
+    levels : Tensor
+        The level that is predicted, (B,): the first for half of the records.
+    masked : Tensor
+        Where that level is masked, (B, T): at least at one position.
     """
     n, positions, count = codes.shape
     device = codes.device
@@ -192,12 +241,12 @@ def mask_codes(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tenso
 
 
 def pack(codes: dict[str, Tensor]) -> Tensor:
-    """Codes of both bands in one row a record, (B, n) int64."""
+    """Flatten the codes of both bands to one row a record, (B, n) int64."""
     return torch.cat([codes[band].flatten(1) for band in BANDS], dim=1)
 
 
 def unpack(packed: Tensor, shapes: dict[str, tuple[int, int]]) -> dict[str, Tensor]:
-    """The inverse of `pack`, for bands of ``shapes`` (positions, levels)."""
+    """Inverse of `pack`, for bands of ``shapes`` (positions, levels)."""
     sizes = [math.prod(shapes[band]) for band in BANDS]
     parts = packed.split(sizes, dim=1)
     return {band: part.unflatten(1, shapes[band]) for band, part in zip(BANDS, parts, strict=True)}
@@ -206,15 +255,29 @@ def unpack(packed: Tensor, shapes: dict[str, tuple[int, int]]) -> dict[str, Tens
 def guided_logits(
     prior: Prior, labels: Tensor, null: int, guidance: float, coarse: Tensor | None
 ) -> Logits:
-    """Logits under classifier-free guidance, of (codes, level); ``guidance`` 1 needs no second."""
+    """A function ``logits(codes, level)`` with classifier-free guidance, for `unmask`.
+
+    Parameters
+    ----------
+    prior
+        The transformer of the band.
+    labels
+        Class indices, (B,).
+    null
+        The null label.
+    guidance
+        Scale. 1 is no guidance and takes one evaluation instead of two.
+    coarse
+        Codes of the band that this one is conditioned on, if any.
+    """
 
     def logits(codes: Tensor, level: int) -> Tensor:
         levels = torch.full_like(labels, level)
         found = prior.logits(prior(codes, levels, labels, coarse), level)
         if guidance == 1:
             return found
-        nobody = torch.full_like(labels, null)
-        plain = prior.logits(prior(codes, levels, nobody, coarse), level)
+        unlabelled = torch.full_like(labels, null)
+        plain = prior.logits(prior(codes, levels, unlabelled, coarse), level)
         return plain + guidance * (found - plain)
 
     return logits
@@ -230,20 +293,33 @@ def unmask(
     choice_temperature: float,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Draw codes (B, positions, levels) from nothing.
+    """Sample codes by iterative unmasking, starting with all masked.
 
-    Each iteration draws a code for every masked position and keeps the most confident, as many as
-    the cosine asks for. Confidence is the log-probability of the code plus Gumbel noise times
-    ``choice_temperature``, which falls linearly to 0 in the iterations of a level.
+    Each iteration draws a code at every masked position and keeps the most confident ones; how
+    many stay masked is given by `masked_share`. Confidence is the log-probability of the code plus
+    Gumbel noise, whose scale decreases from ``choice_temperature`` to 0 over the iterations.
 
     Parameters
     ----------
     logits
-        Of (codes, level), see `guided_logits`.
+        See `guided_logits`.
+    shape
+        Positions and levels.
     steps
         Iterations of each level.
     rngs
-        One generator for each record: all of its chance.
+        Random number generators, one for each record.
+    temperature
+        Of the distribution of codes.
+    choice_temperature
+        Initial scale of the Gumbel noise.
+    device
+        That of ``logits``.
+
+    Returns
+    -------
+    Tensor
+        Codes, (B, positions, levels) int64.
     """
     positions, count = shape
     codes = torch.full((len(rngs), positions, count), -1, device=device)
@@ -267,14 +343,14 @@ def unmask(
 
 
 def _categorical(p: Tensor, uniform: Tensor) -> Tensor:
-    """Draws from p (..., codes) by inversion of its distribution at ``uniform`` (...)."""
+    """Draw from p (..., codes) by inverse transform sampling with ``uniform`` (...)."""
     edges = p.cumsum(-1)
     found = torch.searchsorted(edges, (uniform * edges[..., -1])[..., None], right=True)[..., 0]
     return found.clamp(max=p.shape[-1] - 1)
 
 
 def _projected(table: Tensor, width: int) -> nn.Embedding:
-    """An embedding that starts as a random projection of ``table`` (codes, D), of size about 1."""
+    """An embedding that starts as a random projection of ``table`` (codes, D), of unit scale."""
     centred = table - table.mean(0)
     scale = centred.square().sum(1).mean().sqrt().clamp(min=1e-6)
     projection = torch.randn(table.shape[1], width, device=table.device)
@@ -282,7 +358,7 @@ def _projected(table: Tensor, width: int) -> nn.Embedding:
 
 
 def _stretched(context: Tensor, positions: int) -> Tensor:
-    """(B, T', C) -> (B, positions, C): each position takes the context of its time."""
+    """Resample context to ``positions`` by nearest time: (B, T', C) -> (B, positions, C)."""
     n = context.shape[1]
     index = torch.arange(positions, device=context.device) * n // positions
     return context[:, index]

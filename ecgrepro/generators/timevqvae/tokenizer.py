@@ -1,8 +1,8 @@
-"""Stage 1 of Time-VQVAE: a record becomes codes in two frequency bands, and a record again.
+"""Stage 1 of Time-VQVAE: encodes a record as codes in two frequency bands, and decodes them.
 
-The short-time Fourier transform of a record is split into its lowest bin and the rest. Each band
-has an encoder, a codebook with several levels and a decoder; the two decoded bands add up to the
-record. The lead axis is the channel axis throughout: one code stands for all leads.
+The short-time Fourier transform of a record is split into its lowest bin and the others. Each band
+has an encoder, codebooks of several levels and a decoder. The record is the sum of the two decoded
+bands. Leads are channels throughout: a code describes all leads.
 """
 
 import math
@@ -19,14 +19,14 @@ BANDS = ("low", "high")
 
 
 class BandSplit(nn.Module):
-    """Short-time Fourier transform of all leads, its two bands, and back.
+    """Short-time Fourier transform of all leads in two bands, and its inverse.
 
     Parameters
     ----------
     n_fft
-        Samples in a window (Hann, hop ``n_fft // 4``). Bin 0 is the low band.
+        Samples in a Hann window, with hop ``n_fft // 4``. Bin 0 is the low band.
     samples
-        Length of a record.
+        Samples of a record.
     """
 
     def __init__(self, n_fft: int, samples: int):
@@ -36,15 +36,15 @@ class BandSplit(nn.Module):
 
     @property
     def frames(self) -> int:
-        """Windows in a record."""
+        """Number of windows in a record."""
         return self.samples // self.hop + 1
 
     def features(self, band: str, leads: int) -> int:
-        """Numbers per frame in ``band``: the low bin of a real signal has no imaginary part."""
+        """Features of a frame; bin 0 of a real signal has no imaginary part."""
         return leads if band == "low" else leads * self.n_fft
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Frames of the two bands: x (B, C, T) -> (B, F, C) and (B, F, C * n_fft)."""
+        """Frames of both bands: x (B, C, T) -> low (B, F, C) and high (B, F, C * n_fft)."""
         spectrum = torch.stft(
             x.flatten(0, 1),
             self.n_fft,
@@ -59,7 +59,7 @@ class BandSplit(nn.Module):
         }
 
     def inverse(self, band: str, frames: Tensor) -> Tensor:
-        """The part of the record that ``band`` alone makes: (B, F, features) -> (B, C, T)."""
+        """The part of the record that is in one band: (B, F, features) -> (B, C, T)."""
         bins = self.n_fft // 2
         if band == "low":
             low = frames.transpose(1, 2)[:, :, None]  # (B, C, 1, F)
@@ -74,9 +74,9 @@ class BandSplit(nn.Module):
 
 
 class Snake(nn.Module):
-    """x + sin²(ax) / a with a learned for each channel (Ziyin et al. 2020): periodic by nature.
+    """The periodic activation x + sin²(ax) / a, with a learned by channel (Ziyin et al. 2020).
 
-    Written with the cosine of the double angle, which takes fewer passes over memory.
+    It is computed by the cosine of the double angle, which takes fewer passes over memory.
     """
 
     def __init__(self, channels: int):
@@ -90,7 +90,7 @@ class Snake(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(Snake(conv(x))): the first convolution dilated, the second of kernel 1."""
+    """x + conv(Snake(conv(x))); the first convolution is dilated, the second has kernel 1."""
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
@@ -106,10 +106,19 @@ class ResidualBlock(nn.Module):
 
 
 class Codebooks(nn.Module):
-    """Residual vector quantization: each level codes what the levels before left over.
+    """Residual vector quantization: each level codes the remainder of the levels before.
 
-    A level is a `VectorQuantize` whose codes are running means, started by k-means at its first
-    use in training; a code that is hardly used is moved to a vector of the batch.
+    A level is a `VectorQuantize` whose codes are moving averages, initialized by k-means with the
+    first training batch. A code that is hardly used is replaced by a vector of the batch.
+
+    Parameters
+    ----------
+    width
+        D, the length of a code's vector.
+    codes, levels
+        Number of codes in a level, and of levels.
+    decay
+        Of the moving averages.
     """
 
     def __init__(self, width: int, codes: int, levels: int, decay: float):
@@ -128,30 +137,37 @@ class Codebooks(nn.Module):
         )
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z (B, T, D) -> quantized (gradient passes straight through), codes (B, T, levels), loss.
+        """Quantize z (B, T, D).
 
-        The loss is the commitment: mean square of what each level leaves over.
+        Returns
+        -------
+        quantized : Tensor
+            (B, T, D), with straight-through gradient.
+        codes : Tensor
+            (B, T, levels).
+        loss : Tensor
+            Commitment loss: mean square of the remainder, averaged over levels.
         """
         total, commitment, codes = torch.zeros_like(z), z.new_zeros(()), []
         for level in self.levels:
             chosen = level((z - total).detach())
-            level.zero.requires_grad_(False)  # a copy of it on a GPU would be no leaf
+            level.zero.requires_grad_(False)  # or a copy of it on a GPU is not a leaf
             total = total + chosen[0].detach()
             codes.append(chosen[1])
             commitment = commitment + F.mse_loss(z, total)
         return z + (total - z).detach(), torch.stack(codes, dim=-1), commitment / len(self.levels)
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """codes (B, T, levels) -> the sum of their vectors, (B, T, D)."""
+        """Decode codes (B, T, levels) to the sum of their vectors, (B, T, D)."""
         return sum(F.embedding(codes[..., i], t) for i, t in enumerate(self.tables()))
 
     def tables(self) -> list[Tensor]:
-        """The vectors of each level, (codes, D)."""
+        """Vectors of each level, (codes, D)."""
         return [level.codebook for level in self.levels]
 
 
 def _network(into: int, width: int, out: int, blocks: int) -> nn.Sequential:
-    """Residual blocks over (B, T, into) -> (B, T, out), zero at first."""
+    """Residual blocks, (B, T, into) -> (B, T, out); initially the output is zero."""
     last = Convolve(width, out, 1)
     nn.init.zeros_(last.convolution.weight)
     nn.init.zeros_(last.convolution.bias)
@@ -164,10 +180,21 @@ def _network(into: int, width: int, out: int, blocks: int) -> nn.Sequential:
 
 
 class BandTokenizer(nn.Module):
-    """Encoder, codebooks and decoder of one band, between its frames and its codes.
+    """Encoder, codebooks and decoder of one band.
 
-    A position is a patch of ``stride`` frames. Encoder and decoder start as the patch's first
-    principal components; what their residual blocks add to that is zero at first.
+    A position is a patch of ``stride`` frames. Encoder and decoder add the output of residual
+    blocks, initially zero, to a projection on the first principal components of the patches.
+
+    Parameters
+    ----------
+    features, frames
+        Features of a frame, and frames of a record.
+    s
+        Settings of the tokenizer.
+    stride
+        Frames of a patch.
+    levels
+        Codes at a position.
     """
 
     def __init__(self, features: int, frames: int, s: TokenizerSettings, stride: int, levels: int):
@@ -181,13 +208,13 @@ class BandTokenizer(nn.Module):
         self.register_buffer("scale", torch.ones(()))  # of the components
 
     def patches(self, frames: Tensor) -> Tensor:
-        """(B, F, features) -> (B, positions, size), the last one filled up with zeros."""
+        """(B, F, features) -> (B, positions, size); the last patch is padded with zeros."""
         missing = self.positions * self.stride - self.frames
         return F.pad(frames, (0, 0, 0, missing)).unflatten(1, (-1, self.stride)).flatten(2)
 
     @torch.no_grad()
     def start(self, frames: Tensor) -> None:
-        """Set the principal components and the codes by frames (B, F, features)."""
+        """Initialize principal components and codes from frames (B, F, features)."""
         x = self.patches(frames).flatten(0, 1).double()
         values, vectors = torch.linalg.eigh(x.T @ x / len(x))
         kept = min(self.basis.shape)
@@ -207,7 +234,15 @@ class BandTokenizer(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Both bands: records (B, C, T) to codes and back."""
+    """Encodes records (B, C, T) as codes of both bands, and decodes them.
+
+    Parameters
+    ----------
+    leads, samples
+        C and T.
+    s
+        Settings of the tokenizer.
+    """
 
     def __init__(self, leads: int, samples: int, s: TokenizerSettings):
         super().__init__()
@@ -228,7 +263,7 @@ class Tokenizer(nn.Module):
         )
 
     def start(self, x: Tensor, seed: int) -> None:
-        """Set what is not learned by gradients, by records (B, C, T) of the training set."""
+        """Initialize what gradients do not learn, from training records (B, C, T)."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for band, frames in self.split(x).items():
@@ -242,7 +277,7 @@ class Tokenizer(nn.Module):
         }
 
     def decode(self, codes: dict[str, Tensor]) -> Tensor:
-        """The inverse of `encode`, as far as codes can tell."""
+        """Codes of each band, (B, positions, levels) -> records (B, C, T)."""
         return sum(
             self.split.inverse(band, tokenizer.decode(tokenizer.codebooks.lookup(codes[band])))
             for band, tokenizer in self.bands.items()
@@ -250,7 +285,18 @@ class Tokenizer(nn.Module):
 
 
 class TokenizerLoss(nn.Module):
-    """What stage 1 is trained by: low band MSE, high band L1, spectra, commitment."""
+    """Training loss of stage 1.
+
+    The sum of mean squared error in the low band, mean absolute error in the high band, spectral
+    loss and commitment loss.
+
+    Parameters
+    ----------
+    tokenizer
+        The model that is trained.
+    spectral
+        Weight of the spectral loss.
+    """
 
     SCALES = (16, 64)  # samples in a window of the spectral loss
 
@@ -259,7 +305,7 @@ class TokenizerLoss(nn.Module):
         self.tokenizer, self.spectral = tokenizer, spectral
 
     def forward(self, signals: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """Loss of signals (B, C, T), a scalar; ``targets`` are not looked at."""
+        """Loss of signals (B, C, T), a scalar; ``targets`` and ``generator`` are not used."""
         split, loss, whole = self.tokenizer.split, 0.0, 0.0
         for band, frames in split(signals).items():
             tokenizer = self.tokenizer.bands[band]
@@ -273,7 +319,7 @@ class TokenizerLoss(nn.Module):
         return loss
 
     def _spectral(self, real: Tensor, decoded: Tensor) -> Tensor:
-        """Mean absolute difference of magnitudes over windows of several lengths."""
+        """Spectral loss: mean absolute difference of magnitudes, over several window lengths."""
         both, total = torch.stack([real, decoded]).flatten(0, 2), 0.0  # (2 * B * C, T)
         for n in self.SCALES:
             window = torch.hann_window(n, device=both.device)

@@ -1,4 +1,4 @@
-"""Augmentation: does training on real and synthetic records beat training on real ones alone?"""
+"""Augmentation: training on real and synthetic records against training on real ones alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.cohort import Cohort
+from ecgrepro.generators.registry import learned_generators
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SIMULATOR, Arm
-from ecgrepro.studies.profiles import LEARNED
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result
 
@@ -70,7 +70,7 @@ def control_comparisons(arms: Sequence[Arm]) -> dict[str, list[str]]:
     Arms with records of a learned generator are compared with every control, and with the
     simulator's arm of as many synthetic records.
     """
-    learned = [arm for arm in arms if arm.generator in LEARNED]
+    learned = [arm for arm in arms if arm.generator in learned_generators()]
     against = {arm.name: [a.name for a in learned] for arm in arms if arm.control}
     for arm in arms:
         if arm.generator == SIMULATOR:

@@ -4,49 +4,57 @@ Before synthetic records are judged by detected rates and intervals, the same de
 on all real records of a hospital.
 """
 
+from dataclasses import replace
 from fractions import Fraction
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.signal import resample_poly
-from wfdb.processing import XQRS
 
 from ecgrepro.closeness.metrics.heart import LEAD, MEASURES
 from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.rpeaks import TOLERANCE, matching, r_peaks
-from ecgrepro.studies.experiments.closeness import physiology
-from ecgrepro.studies.experiments.quality import median_bounds, wilson
+from ecgrepro.studies.statistics.proportions import median_bounds, wilson
 from ecgrepro.support.results import Result
-from ecgrepro.workflow.run import Run
 
 # Heart rates in beats a minute that a label promises.
 PROMISED = {"SB": (0, 60), "SR": (60, 100), "ST": (100, np.inf), "GSVT": (100, np.inf)}
 SAME = 0.9  # F1 from which two detectors found the same beats
 XQRS_FS = 500  # Hz; at 100 Hz xqrs, whose windows are a few samples wide, takes T waves for beats
 ALL = ""
+# What is asked of the detectors over all records, for the heart to be judged by them.
+LEAST_AGREEMENT, MOST_FAILURES = 0.9, 0.05
 
 
-def calibration_results(run: Run, dataset: str) -> list[Result]:
+def calibration_results(
+    cohort: Cohort, beats: pd.DataFrame, sample: Cohort, measured: pd.DataFrame, dataset: str
+) -> list[Result]:
     """Agreement of two detectors, rates against labels, failures and intervals, by rhythm.
 
-    - ``beat_agreement``: share of records in which neurokit2 (as in `ecgrepro.cohort.rpeaks`) and
-      wfdb's xqrs on lead II find the same beats, of those in which the first finds any.
-    - ``rate_as_labelled``: share of rates that are what the label promises (`PROMISED`).
-    - ``heart_rate``, ``detector_failures``: median and share over all records.
+    - ``beat_agreement``: fraction of records in which neurokit2 (as in `ecgrepro.cohort.rpeaks`)
+      and wfdb's xqrs on lead II find the same beats, of those in which the first finds any.
+    - ``rate_as_labelled``: fraction of rates that are what the label promises (`PROMISED`).
+    - ``heart_rate``, ``detector_failures``: median and fraction over all records.
     - each of `MEASURES`, and ``failures`` with its name as ``scope``: over a sample of records.
+
+    Parameters
+    ----------
+    cohort, beats
+        Real records, and what `detected_twice` found in them.
+    sample, measured
+        Some of the records (`measured_sample`), and their
+        `ecgrepro.closeness.metrics.heart.measures`.
     """
-    cohort, beats = run.cohort(dataset), detected_twice(run, dataset)
-    sample, found = measured_sample(run, dataset)
+    rhythms = cohort.table["rhythm"].to_numpy()
     rows = []
     for rhythm, n in {ALL: len(cohort), **cohort.counts()}.items():
         if not n:
             continue
-        part = beats if rhythm == ALL else beats[beats["rhythm"] == rhythm]
-        kept = found if rhythm == ALL else found[(sample.table["rhythm"] == rhythm).to_numpy()]
+        part = beats if rhythm == ALL else beats[rhythms == rhythm]
+        there = (sample.table["rhythm"] == rhythm).to_numpy()
+        kept = measured if rhythm == ALL else measured[there]
         rows += _beats_of(part, rhythm) + _measures_of(kept, rhythm)
-    return [Result(**{**vars(row), "dataset": dataset}) for row in rows]
+    return [replace(row, dataset=dataset) for row in rows]
 
 
 def _beats_of(beats: pd.DataFrame, rhythm: str) -> list[Result]:
@@ -88,27 +96,19 @@ def _median(metric: str, values: pd.Series, rhythm: str) -> Result:
     )
 
 
-def detected_twice(run: Run, dataset: str) -> pd.DataFrame:
-    """Of each record ``rhythm``, ``rate`` and ``other`` (xqrs) in bpm, and the beats' ``f1``.
+def detected_twice(cohort: Cohort) -> pd.DataFrame:
+    """Of each record ``rate`` and ``other`` (xqrs) in bpm, and how well the beats match, ``f1``.
 
     NaN where our detector finds no rhythm.
     """
-    cohort = run.cohort(dataset)
-
-    def make(folder: Path) -> None:
-        rows = [twice(record, cohort.fs) for record in cohort.signals]
-        pd.DataFrame(rows, columns=["rate", "other", "f1"]).to_csv(
-            folder / "beats.csv", index=False
-        )
-
-    libraries = {name: version(name) for name in ("neurokit2", "wfdb")}
-    place = run.artifact("beats", dataset, libraries, [f"{__name__}.twice"], make)
-    beats = pd.read_csv(place / "beats.csv", dtype=float)
-    return beats.assign(rhythm=cohort.table["rhythm"].to_numpy())
+    rows = [twice(record, cohort.fs) for record in cohort.signals]
+    return pd.DataFrame(rows, columns=["rate", "other", "f1"])
 
 
 def twice(record: np.ndarray, fs: float) -> tuple[float, float, float]:
     """Heart rates by both detectors, and how well their beats match (F1); see `detected_twice`."""
+    from wfdb.processing import XQRS  # slow to import
+
     peaks = r_peaks(record, fs)
     if not len(peaks):
         return np.nan, np.nan, np.nan
@@ -122,9 +122,7 @@ def twice(record: np.ndarray, fs: float) -> tuple[float, float, float]:
     return *rates, matching(peaks, others, TOLERANCE * fs)
 
 
-def measured_sample(run: Run, dataset: str) -> tuple[Cohort, pd.DataFrame]:
-    """Evenly chosen real records, three times ``closeness.heart``, and their physiology."""
-    cohort = run.cohort(dataset)
-    most = min(len(cohort), 3 * run.profile.closeness.heart)
-    sample = cohort.select(np.unique(np.linspace(0, len(cohort) - 1, most).astype(int)))
-    return sample, physiology(run, dataset, sample)
+def measured_sample(cohort: Cohort, most: int) -> Cohort:
+    """At most ``most`` records, evenly chosen."""
+    most = min(len(cohort), most)
+    return cohort.select(np.unique(np.linspace(0, len(cohort) - 1, most).astype(int)))

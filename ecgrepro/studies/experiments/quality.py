@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ecgrepro.closeness.intervals import FLOOR
+from ecgrepro.closeness import FLOOR, REAL
 from ecgrepro.closeness.metrics.privacy import near_copies
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.scoring import patients_of
@@ -24,7 +24,6 @@ from ecgrepro.support.results import Result
 if TYPE_CHECKING:
     from ecgrepro.classifier.classifier import Classifier
 
-REAL = "real"  # comparison of a row about real records
 SINUS = ("SB", "SR", "ST", "GSVT")  # rhythms that are told apart by their rate
 COPY_PERCENTILE = 1.0  # of the real test records' distances to the nearest training record
 LARGEST = 2000  # synthetic records that are searched for copies

@@ -5,97 +5,57 @@ half, and the test folds. The second half takes the place of the synthetic recor
 each of `ecgrepro.closeness.corruptions`; the first half makes the floor.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from ecgrepro.closeness import FLOOR, Budget
 from ecgrepro.closeness.corruptions import CORRUPTIONS, corrupt
 from ecgrepro.closeness.families import Embedded
+from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.matching import SYNTHETIC, TEST, TRAIN, draw, matched_counts
-from ecgrepro.closeness.verdict import SEEN, verdict
 from ecgrepro.cohort import Cohort
-from ecgrepro.studies.classifiers import real_classifier
-from ecgrepro.studies.experiments.closeness import compared, judged_by, read_rows, write_rows
+from ecgrepro.studies.findings.sensitivity import MEMORIZER, NOTHING, PLANTED, STRANGERS
+from ecgrepro.studies.profiles import Folds
 from ecgrepro.support.results import Result
-from ecgrepro.workflow.run import Run
 
-NOTHING = "none"  # the records as they are
+if TYPE_CHECKING:
+    from ecgrepro.classifier.classifier import Classifier
+
 DRAWS = 10
+# What privacy is tried on.
 
 
-def sensitivity_results(run: Run, dataset: str) -> list[Result]:
-    """Every metric for every defect: ``arm`` is the defect, ``fraction`` its level."""
-    sets = three_sets(run, dataset)
-    rows = _judged(run, dataset, sets, NOTHING, 0.0)
-    for kind in CORRUPTIONS:
-        for level in run.profile.closeness.levels:
-            rows += _judged(run, dataset, sets, kind, level)
-    return rows
-
-
-def three_sets(run: Run, dataset: str) -> dict[str, Cohort]:
-    """Cohorts ``train``, ``base`` (that is damaged) and ``test``."""
-    folds = run.profile.folds
+def three_sets(cohort: Cohort, folds: Folds) -> dict[str, Cohort]:
+    """Cohorts ``train``, ``base`` (that is damaged) and ``test``, of different patients."""
     middle = (len(folds.train) + 1) // 2
-    return run.cohort(dataset).split(
-        train=folds.train[:middle], base=folds.train[middle:], test=folds.test
-    )
+    return cohort.split(train=folds.train[:middle], base=folds.train[middle:], test=folds.test)
 
 
-def _judged(
-    run: Run, dataset: str, sets: dict[str, Cohort], kind: str, level: float
-) -> list[Result]:
-    """`compare` of one damaged set, all rhythms together."""
-
-    def make(folder: Path) -> None:
-        made = sets["base"]
-        if kind != NOTHING:
-            made = corrupt(made, kind, level, train=sets["train"])
-        rows = compared(run, dataset, sets["train"], sets["test"], made, by_rhythm=False)
-        write_rows(folder, rows)
-
-    made_from = {"defect": kind, "level": level, **judged_by(run)}
-    place = run.artifact("defect", dataset, made_from, [f"{__name__}._judged"], make)
-    return [replace(row, dataset=dataset, arm=kind, fraction=level) for row in read_rows(place)]
+def damages(levels: Sequence[float]) -> list[tuple[str, float]]:
+    """Every defect at every level, after no damage at all: what the metrics are tried on."""
+    return [(NOTHING, 0.0), *((kind, level) for kind in CORRUPTIONS for level in levels)]
 
 
-def verdicts(rows: list[Result]) -> pd.DataFrame:
-    """What each metric makes of each defect at each level: columns metric, defect, level, verdict.
-
-    Verdicts are those of `ecgrepro.closeness.verdict`.
-    """
-    floors = {(r.metric, r.arm, r.fraction): r for r in rows if r.comparison == FLOOR}
-    found = []
-    for row in rows:
-        if row.comparison == FLOOR:
-            continue
-        floor = floors.get((row.metric, row.arm, row.fraction))
-        found.append((row.metric, row.arm, row.fraction, verdict(row, floor)))
-    return pd.DataFrame(found, columns=["metric", "defect", "level", "verdict"])
+def damaged(sets: dict[str, Cohort], kind: str, level: float) -> Cohort:
+    """The set ``base`` of `three_sets` with a defect."""
+    if kind == NOTHING:
+        return sets["base"]
+    return corrupt(sets["base"], kind, level, train=sets["train"])
 
 
-def unseen(rows: list[Result]) -> list[str]:
-    """Defects that no metric sees at their highest level."""
-    found = verdicts(rows)
-    worst = found["level"] == found.groupby("defect")["level"].transform("max")
-    seen = set(found.loc[worst & (found["verdict"] == SEEN), "defect"])
-    return [kind for kind in CORRUPTIONS if kind not in seen]
-
-
-def size_effect(run: Run, dataset: str) -> list[Result]:
+def size_effect(sets: dict[str, Cohort], judge: Classifier, k: int, dataset: str) -> list[Result]:
     """Metrics of embeddings between undamaged real records, by the number of records in a set.
 
     The mean over `DRAWS` random draws and, as ``low`` and ``high``, one standard deviation to each
     side. What grows or shrinks with ``n`` here must be compared at equal sizes only.
     """
-    sets, judge = three_sets(run, dataset), real_classifier(run, dataset)
     cohorts = {TRAIN: sets["train"], TEST: sets["test"], SYNTHETIC: sets["base"]}
     rng = np.random.default_rng(0)
     whole = draw(cohorts, matched_counts(cohorts, Budget().records), rng)
-    k = run.profile.closeness.neighbours
     family = Embedded({name: judge.embed(c) for name, c in whole.cohorts.items()}, k)
     largest, rows = whole.smallest(), []
     least = min(2 * (k + 1), largest)
@@ -110,21 +70,16 @@ def size_effect(run: Run, dataset: str) -> list[Result]:
     return rows
 
 
-def privacy_checks(run: Run, dataset: str) -> list[Result]:
-    """The family privacy for a set that knows nothing, one with planted copies, and a memorizer.
+def privacy_sets(sets: dict[str, Cohort]) -> dict[str, Cohort]:
+    """What the family privacy is tried on: of each set it is known what is in it.
 
-    ``arm`` is what was judged: real records of other patients, the same with a tenth replaced by
-    training records, and the training records themselves.
+    Real records of other patients, the same with a tenth replaced by training records, and the
+    training records themselves.
     """
-    sets = three_sets(run, dataset)
     planted = corrupt(sets["base"], "memorization", 0.1, train=sets["train"])
-    rows = []
-    for arm, made in (
-        ("held-out records", sets["base"]),
-        ("a tenth planted copies", planted),
-        ("a memorizing generator", sets["train"]),
-    ):
-        found = compared(run, dataset, sets["train"], sets["test"], made, families=["privacy"],
-                         by_rhythm=False)  # fmt: skip
-        rows += [replace(row, dataset=dataset, arm=arm) for row in found]
-    return rows
+    return {STRANGERS: sets["base"], PLANTED: planted, MEMORIZER: sets["train"]}
+
+
+def labelled(rows: Sequence[Result], kind: str, level: float, dataset: str) -> list[Result]:
+    """Rows of a comparison as those of a defect: ``arm`` is the defect, ``fraction`` its level."""
+    return [replace(row, dataset=dataset, arm=kind, fraction=level) for row in rows]

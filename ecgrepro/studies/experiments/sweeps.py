@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgrepro.closeness import frechet_distance
-from ecgrepro.closeness.intervals import FLOOR
+from ecgrepro.closeness import FLOOR
+from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.experiments.quality import agreement
 from ecgrepro.studies.selection import draw

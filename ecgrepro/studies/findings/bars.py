@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ecgrepro.closeness.intervals import FLOOR
+from ecgrepro.closeness import FLOOR, REAL
 from ecgrepro.errors import EcgreproError
-from ecgrepro.studies.experiments.quality import REAL
+from ecgrepro.generators.registry import GENERATORS, paper_generators
 from ecgrepro.studies.findings.wording import number
-from ecgrepro.studies.profiles import GENERATORS, LEARNED, PAPERS_GENERATORS
 
 BEYOND = "‡"  # beside a generator that is not in the paper
 MET, MISSED = "✓", "✗"
@@ -155,7 +154,7 @@ def bars_table(results: pd.DataFrame) -> pd.DataFrame:
         found = {
             title: one(results, name, bar.metric, bar.scope)
             for name, title in _titles(results).items()
-            if name in LEARNED
+            if GENERATORS[name].learns
         }
         if bar.metric in DIFFUSION_ONLY:
             found = {title: row for title, row in found.items() if row is not None}
@@ -178,7 +177,7 @@ def bars_table(results: pd.DataFrame) -> pd.DataFrame:
 def origin(name: str) -> str:
     """A sentence that says whether a generator is one of the paper's."""
     if _is_papers(name):
-        return f"{_title(name)} is one of the paper's {len(PAPERS_GENERATORS)} generators."
+        return f"{_title(name)} is one of the paper's {len(paper_generators())} generators."
     return f"{_title(name)}: a generator beyond the paper."
 
 
@@ -192,7 +191,7 @@ def origins(names: Sequence[str]) -> str:
 
 def short(name: str) -> str:
     """A generator's title without what stands in brackets, marked if it is not the paper's."""
-    title = _title(name).split(" (")[0]
+    title = GENERATORS[name].short_title
     return title if _is_papers(name) else f"{title} {BEYOND}"
 
 
@@ -203,11 +202,11 @@ def _titles(results: pd.DataFrame) -> dict[str, str]:
 
 
 def _title(name: str) -> str:
-    return GENERATORS[name]
+    return GENERATORS[name].title
 
 
 def _is_papers(name: str) -> bool:
-    return name in PAPERS_GENERATORS
+    return GENERATORS[name].in_paper
 
 
 def _rank(row: pd.Series | None, bar: Bar) -> float:

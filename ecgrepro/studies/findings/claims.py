@@ -4,15 +4,15 @@ The thresholds are ours: the paper's own numbers are not public. Only the paper'
 count here: neither our own nor the simulator speaks for or against a claim.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ecgrepro.generators.registry import paper_generators
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SCRATCH_ALL
 from ecgrepro.studies.experiments.designs import pretrained_arm
 from ecgrepro.studies.findings.wording import SIGNIFICANT, WORDS, number
-from ecgrepro.studies.profiles import PAPERS_GENERATORS
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 
@@ -45,8 +45,10 @@ def _shown(row: pd.Series) -> str:
     return number(row["value"], row["low"], row["high"])
 
 
-def _differences(results: pd.DataFrame, datasets, metrics=("macro_f1",)) -> pd.DataFrame:
-    papers = tuple(f"real + {name}" for name in PAPERS_GENERATORS)
+def _differences(
+    results: pd.DataFrame, datasets: Iterable[str], metrics: Iterable[str] = ("macro_f1",)
+) -> pd.DataFrame:
+    papers = tuple(f"real + {name}" for name in paper_generators())
     return results[
         (results["section"] == "04_augmentation")
         & results["arm"].str.startswith(papers)
@@ -61,7 +63,7 @@ def _resemblance(results: pd.DataFrame) -> tuple[str, str]:
     rows = results[
         (results["section"] == "03_closeness")
         & (results["rhythm"] == "")
-        & results["generator"].isin(PAPERS_GENERATORS)
+        & results["generator"].isin(paper_generators())
     ]
     if rows.empty:
         return "no closeness results", INCONCLUSIVE
@@ -125,9 +127,9 @@ def _transfer_rows(results: pd.DataFrame) -> pd.DataFrame:
 
 def _best_for_transfer(results: pd.DataFrame) -> tuple[str, str]:
     rows = _transfer_rows(results)
-    present = [g for g in PAPERS_GENERATORS if (rows["arm"] == pretrained_arm(g)).any()]
-    if len(present) < len(PAPERS_GENERATORS):
-        missing = [g for g in PAPERS_GENERATORS if g not in present]
+    present = [g for g in paper_generators() if (rows["arm"] == pretrained_arm(g)).any()]
+    if len(present) < len(paper_generators()):
+        missing = [g for g in paper_generators() if g not in present]
         return f"not in this run: {', '.join(missing)}", INCONCLUSIVE
     means = {
         g: rows.loc[rows["arm"] == pretrained_arm(g), ["value", "low", "high"]].mean()
@@ -145,7 +147,7 @@ def _far_from_real(results: pd.DataFrame) -> tuple[str, str]:
         (results["section"] == "05_transfer")
         & (results["metric"] == "macro_f1")
         & (results["comparison"] == SCRATCH_ALL)
-        & results["arm"].isin([pretrained_arm(name) for name in PAPERS_GENERATORS])
+        & results["arm"].isin([pretrained_arm(name) for name in paper_generators()])
         & (results["fraction"] > 0)
     ]
     said, verdicts = [], []

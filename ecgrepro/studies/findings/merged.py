@@ -1,8 +1,8 @@
 """What explains a gain on the data of both hospitals merged."""
 
+from ecgrepro.generators.registry import learned_generators
 from ecgrepro.studies.arms import ACROSS, BOTH, CROSSING, HOSPITALS, MERGED, REAL
 from ecgrepro.studies.findings.wording import mark, number
-from ecgrepro.studies.profiles import LEARNED
 from ecgrepro.support.results import Result
 
 
@@ -36,7 +36,7 @@ def explained(rows: list[Result]) -> list[tuple[str, str]]:
 
 
 def _learned(arm: str) -> bool:
-    return any(arm.startswith(f"real + {name}") for name in LEARNED)
+    return any(arm.startswith(f"real + {name}") for name in learned_generators())
 
 
 def _shown(row: Result) -> str:

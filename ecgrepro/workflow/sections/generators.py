@@ -48,9 +48,7 @@ def compute(run: Run, dataset: str, generator: str) -> Section:
         "records": pool.counts(),
         "training": training_curves(model.history),
         "cost": _cost(model, usual.seconds / len(usual.cohort)),
-        "settings": pd.json_normalize(model.settings.model_dump(mode="json"), sep=".").to_dict(
-            "records"
-        )[0],
+        "settings": _settings(model),
         "own": {"guidance": usual.guidance, "arm": usual.arm, "scope": usual.name},
         "codes": {key: model.facts[key] for key in CODES if key in model.facts},
         "hearts": _heart_quantiles(run, dataset, generator),
@@ -119,6 +117,12 @@ def _cost(model: Generator, seconds: float) -> dict[str, float]:
         "evaluations": model.facts["evaluations"],
         "seconds_per_record": seconds,
     }
+
+
+def _settings(model: Generator) -> list[tuple[str, str]]:
+    """Every setting of a generator by its full name, in their order."""
+    flat = pd.json_normalize(model.settings.model_dump(), sep=".").iloc[0]
+    return [(key, str(value)) for key, value in flat.items()]
 
 
 def _published_facts(side: trials.Side) -> dict[str, float]:

@@ -36,6 +36,7 @@ def compute(run: Run, dataset: str) -> Section:
         "fs": test.fs,
         "units": test.units,
         "generators": generators,
+        "rhythms": [code for code, n in run.cohort(dataset).counts().items() if n],
         "results": _plain(overall(results)),
         "costs": {name: found.facts["cost"] for name, found in sections.items()},
         "hearts": _hearts(sections),

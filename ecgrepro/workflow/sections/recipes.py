@@ -31,11 +31,7 @@ def compute(run: Run, dataset: str) -> Section:
     rows = []
     for fraction in best:
         rows += [*tried[fraction], *[row for row in confirmed if row.fraction == fraction]]
-    facts = {
-        "chosen": {f"{fraction:.0%}": recipe.name for fraction, recipe in best.items()},
-        "choosing_seeds": len(profile.helping.seeds),
-    }
-    return Section(rows, facts)
+    return Section(rows)
 
 
 def choose(run: Run, dataset: str) -> dict[float, Arm]:

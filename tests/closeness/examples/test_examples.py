@@ -1,5 +1,10 @@
 """The worked examples of the page that explains the metrics really show what it says."""
 
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -9,10 +14,12 @@ import numpy as np
 import pytest
 
 from ecgrepro.closeness.catalogue import FAMILIES, METRICS, of_family
+from ecgrepro.closeness.examples import cases as kept
 from ecgrepro.closeness.examples import points as examples
 from ecgrepro.closeness.examples import records as showcases
 from ecgrepro.closeness.metrics.prdc import radii
 from ecgrepro.figures import examples as draw
+from ecgrepro.report import examples as report
 
 SEEDS = range(6)
 FEW = range(3)  # of examples in records, which take longer
@@ -129,7 +136,7 @@ def test_the_gaussians_agree_with_their_closed_form():
 
 
 def test_the_balls_are_those_of_the_text():
-    real, synthetic = (radii(p[:, None], 1) for p in examples.BALLS)
+    real, synthetic = (radii(p[:, None], 1) for p in kept.BALLS)
     assert real == pytest.approx([1, 1, 2, 3])
     assert synthetic == pytest.approx([0.1, 0.1, 0.1, 10.3])
 
@@ -139,7 +146,7 @@ def test_every_metric_has_an_example():
     for cases in (make() for make in POINTS.values()):
         shown |= {name for case in cases for name in case.values}
     shown |= set(of_family("signal", "leads"))
-    shown |= {name for names in showcases.HEART_CASES.values() for name in names}
+    shown |= {name for names in kept.HEART_CASES.values() for name in names}
     assert shown == set(METRICS)
 
 
@@ -148,7 +155,7 @@ def test_each_change_of_the_heart_is_seen_by_its_metric(heart):
     """At the seed of the page, and on average over seeds: the delineator is a coarse judge."""
     for table in (heart[0], sum(heart) / len(heart)):
         assert set(table.index) == set(of_family("heart"))
-        for case, names in showcases.HEART_CASES.items():
+        for case, names in kept.HEART_CASES.items():
             for name in names:
                 honest = table.loc[name, "honest"]
                 assert table.loc[name, case] > 1.3 * max(honest, 0.05), (case, name)
@@ -166,7 +173,7 @@ def test_a_marked_beat_is_about_what_was_measured():
     for name, (start, end) in beat.marks.items():
         assert 1000 * (end - start) == pytest.approx(beat.measured[name], abs=25)
     assert beat.r_height == pytest.approx(beat.measured["r_amplitude"], rel=0.2)
-    assert len(showcases.measured_frame(beat)) == 8
+    assert len(report.measured_table(beat)) == 8
 
 
 def test_examples_are_the_same_each_time():
@@ -178,14 +185,14 @@ def test_examples_are_the_same_each_time():
 def test_records_of_one_pace_are_of_one_pace():
     from ecgrepro.cohort.rpeaks import rates_and_variability
 
-    rates = rates_and_variability(showcases.paced_records("AFIB", 4), showcases.FS)[0]
+    rates = rates_and_variability(showcases.paced_records("AFIB", 4), kept.FS)[0]
     low, high = (60 / rr for rr in reversed(showcases.PACE))
     assert ((rates > low - 5) & (rates < high + 5)).all()
 
 
 def test_words_of_each_family_are_a_table():
     for family in FAMILIES:
-        frame = examples.words_frame(family)
+        frame = report.words_table(family)
         assert len(frame) == len(of_family(family))
         better = "safer" if family == "privacy" else "closer"
         assert frame["direction"].str.endswith(better).all()
@@ -201,9 +208,61 @@ def test_titles_hold_value_honest_value_and_verdict():
 
 def test_figures_have_a_panel_for_each_case(signals):
     for cases in (examples.fidelity_cases(n=30), examples.distribution_gaps(n=30)):
+        cases = [kept.as_points(case) for case in cases]
         titles = [ax.get_title(loc="left") for ax in draw.point_cases(cases).axes]
         assert [t.splitlines()[0] for t in titles] == [case.words for case in cases]
     cases = signals[0]["dtw"]
     curves = showcases.signal_curves("dtw", cases)
-    assert len(draw.signal_panels(cases, curves, "x", "y").axes) == 3
-    assert len(draw.lead_panels(showcases.lead_cases()).axes) == 4
+    shown = [kept.as_traces(case, ["II"], 3.0) for case in cases]
+    assert len(draw.signal_panels(shown, curves, "x", "y").axes) == 3
+    shown = [kept.as_traces(case, ["I", "II", "III"], 2.4) for case in showcases.lead_cases()]
+    assert len(draw.lead_panels(shown).axes) == 4
+
+
+def test_cases_are_kept_as_they_are_shown(tmp_path):
+    cases = [kept.as_points(case) for case in examples.privacy_cases(n=30)]
+    facts, arrays = kept.pack_cases("privacy", cases)
+    np.savez(tmp_path / "kept.npz", **arrays)
+    with np.load(tmp_path / "kept.npz") as stored:
+        again = kept.unpack_cases("privacy", json.loads(json.dumps(facts)), stored)
+    for case, other in zip(cases, again, strict=True):
+        assert (case.words, case.values, case.honest) == (other.words, other.values, other.honest)
+        assert (list(case.sees), list(case.misses)) == (other.sees, other.misses)
+        for name in ("real", "synthetic", "marks"):
+            assert np.array_equal(getattr(case, name), getattr(other, name))
+    wide = examples.distribution_gaps(n=30)[-1]
+    assert kept.as_points(wide).real.shape == (30, 1)
+    trace = kept.as_traces(showcases.lead_cases()[1], ["I", "II"], 2.0).synthetic
+    assert trace.shape == (2, 200)
+    assert trace[0] == pytest.approx(showcases.lead_cases()[1].synthetic[0, 0, :200], abs=0.01)
+
+
+def test_sentences_say_what_is_found_not_what_was_meant():
+    cases = examples.distribution_cases()
+    said = report.cases_sentence(cases)
+    assert "*shifted* is seen by all" in said
+    assert "*a ring with the same moments* is seen by MMD² and sliced Wasserstein" in said
+    assert "missed by Fréchet" in said and "made to show" not in said
+    case = replace(cases[1], values=cases[1].honest)
+    said = report.cases_sentence([case])
+    assert "*shifted* is missed by all" in said
+    assert said.endswith("That is not what *shifted* was made to show.")
+
+
+def test_what_was_found_is_compared_with_what_is_right():
+    rows = examples.by_hand()
+    fidelity = [row for row in rows if row.metric in of_family("fidelity")]
+    assert report.worked_sentence(fidelity) == "All values that were found are those by hand."
+    off = replace(fidelity[0], found=fidelity[0].expected + 0.01)
+    assert "at most 0.0100" in report.worked_sentence([off])
+    assert "closed form, 3.250" in report.gaussians_sentence(examples.gaussian_example())
+
+
+def test_the_page_is_shown_without_the_simulator():
+    code = (
+        "import sys; import ecgrepro.figures.examples, ecgrepro.report.examples; "
+        "print([m for m in ('torch', 'neurokit2', 'wfdb', 'ecgrepro.simulation.records') "
+        "if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -11,8 +11,9 @@ from prdc import compute_prdc
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
-from ecgrepro.closeness import frechet_distance, prdc
 from ecgrepro.closeness.metrics import prdc as coverage
+from ecgrepro.closeness.metrics.frechet import frechet_distance
+from ecgrepro.closeness.metrics.prdc import prdc
 from ecgrepro.errors import EcgreproError
 
 seeds = st.integers(0, 2**32 - 1)

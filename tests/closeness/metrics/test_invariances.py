@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgrepro.closeness import frechet_distance, prdc
 from ecgrepro.closeness.metrics.dtw import dtw_to_nearest
+from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.closeness.metrics.leads import lead_correlation_distance, lead_residuals
 from ecgrepro.closeness.metrics.mmd import mmd, sliced_wasserstein
+from ecgrepro.closeness.metrics.prdc import prdc
 from ecgrepro.closeness.metrics.privacy import (
     authenticity,
     distance_ratio,

@@ -176,7 +176,7 @@ def test_published_process_samples_a_standard_normal(name, steps):
     chance = torch.Generator().manual_seed(0)
     noise = torch.randn(500, 1, 20, generator=chance)
     sigmas = denoiser.sampling_levels(steps)
-    fresh = {"fresh": lambda: torch.randn(noise.shape, generator=chance)}
+    fresh = {"draw_noise": lambda: torch.randn(noise.shape, generator=chance)}
     denoise = guided(denoiser, torch.zeros(500, dtype=torch.int64), torch.tensor(1), scale=1)
     start = denoiser.start(noise, sigmas[0])
     x = SAMPLERS[name](denoise, start, sigmas, **(fresh if name == "ancestral" else {}))

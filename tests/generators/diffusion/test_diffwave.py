@@ -6,10 +6,11 @@ import torch
 from helpers.cohorts import sines as cohort
 from helpers.oracles import assert_equal_to_plain
 
-from ecgrepro.generators import make_generator
+from ecgrepro.generators import GENERATORS, make_generator
 from ecgrepro.generators.diffusion.denoiser import DiscreteDenoiser
-from ecgrepro.generators.diffusion.diffwave import PUBLISHED, DiffWave, GatedBlock, Modulate
+from ecgrepro.generators.diffusion.diffwave import DiffWave, GatedBlock, Modulate
 
+PUBLISHED = GENERATORS["diffwave"].published
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

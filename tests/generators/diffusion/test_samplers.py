@@ -50,7 +50,7 @@ def fresh_noise(like, seed=1):
 
 
 def sample(name, denoise, x, sigmas):
-    chance = {"fresh": fresh_noise(x)} if name == "ancestral" else {}
+    chance = {"draw_noise": fresh_noise(x)} if name == "ancestral" else {}
     return SAMPLERS[name](denoise, x, sigmas, **chance)
 
 
@@ -82,8 +82,8 @@ def test_variance_of_ancestral_sampling_converges_at_first_order():
         variance = torch.tensor(first**2 + 0.25, dtype=torch.float64)
         for pair in zip(sigmas[:-1], sigmas[1:], strict=True):
             levels = torch.stack(pair)
-            mean = SAMPLERS["ancestral"](gaussian, x, levels, fresh=lambda: torch.zeros(1))
-            noisy = SAMPLERS["ancestral"](gaussian, x, levels, fresh=lambda: torch.ones(1))
+            mean = SAMPLERS["ancestral"](gaussian, x, levels, draw_noise=lambda: torch.zeros(1))
+            noisy = SAMPLERS["ancestral"](gaussian, x, levels, draw_noise=lambda: torch.ones(1))
             variance = mean.square() * variance + (noisy - mean).square()
         errors.append((variance.item() - (last**2 + 0.25)) / (last**2 + 0.25))
     orders = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
@@ -303,7 +303,7 @@ def test_steps_of_the_published_process_equal_those_of_the_library(name, schedul
     for i, t in enumerate(theirs.timesteps):
         noise = predicted_noise(expected[-1] * scale[i], sigmas[i])
         expected.append(theirs.step(noise, t, expected[-1], **chance).prev_sample)
-    chance = {"fresh": fresh_noise(z)} if name == "ancestral" else {}
+    chance = {"draw_noise": fresh_noise(z)} if name == "ancestral" else {}
     found = trajectory(name, z * scale[0], sigmas, **chance)
     assert len(found) == steps + 1
     for i, ours in enumerate(found):

@@ -7,17 +7,27 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ecgrepro import EcgreproError
+from ecgrepro.cohort import LEADS
 from ecgrepro.studies.experiments import quality, sweeps
-from ecgrepro.studies.experiments.quality import (
-    copies,
-    first_of_each,
-    median_bounds,
-    wilson,
-)
+from ecgrepro.studies.experiments.quality import Hearts
 from ecgrepro.studies.findings import bars as comparison
-from ecgrepro.studies.findings.bars import BARS, Bar, bars_table, measured, measures_table
-from ecgrepro.support.results import COLUMNS, Result
+from ecgrepro.studies.findings.bars import (
+    BARS,
+    Bar,
+    bars_table,
+    measured,
+    measures_table,
+    overall,
+)
+from ecgrepro.studies.selection import first_of_each
+from ecgrepro.studies.statistics.proportions import median_bounds, wilson
+from ecgrepro.studies.strips import Strips, first_records, first_strips
+from ecgrepro.support.results import COLUMNS, Result, read_results, write_results
+from ecgrepro.workflow import trials
+from ecgrepro.workflow.products import judge, synthetic_pool
+from ecgrepro.workflow.quality import heart_results, hearts, quality_results
 from ecgrepro.workflow.run import Run
+from ecgrepro.workflow.sections.generators import POINTS, training_curves
 
 
 @given(st.integers(1, 500), st.data())
@@ -52,24 +62,25 @@ def by_key(rows: list[Result]) -> dict:
     return {(r.metric, r.rhythm, r.comparison, r.scope): r for r in rows}
 
 
-def test_planted_copies_are_found_and_strangers_are_not(run, monkeypatch):
-    train = run.splits("chapman")["train"]
+def test_planted_copies_are_found_and_strangers_are_not(run):
+    parts, strangers = run.splits("chapman"), run.cohort("ptb-xl")
+    train = parts["train"]
     half = train.select(np.arange(len(train) // 2))
-    for pool, share in ((train, 1.0), (run.cohort("ptb-xl"), 0.0)):
-        monkeypatch.setattr(quality, "in_real_mix", lambda *_, pool=pool, **__: pool)
-        found = by_key(copies(run, "chapman", "simulator"))
-        assert found["copies", "", "", "signal"].value == pytest.approx(share, abs=0.02)
-    monkeypatch.setattr(
-        quality, "in_real_mix", lambda *_, **__: half.concat([half, run.cohort("ptb-xl")])
-    )
-    found = by_key(copies(run, "chapman", "simulator"))
-    expected = len(half) / (len(half) + len(run.cohort("ptb-xl")))
+
+    def found(pool):
+        rows = quality.copies(judge(run, "chapman"), train, parts["test"], pool, dataset="chapman")
+        return {row.scope: row.value for row in rows if row.metric == "copies"}
+
+    for pool, share in ((train, 1.0), (strangers, 0.0)):
+        assert found(pool)["signal"] == pytest.approx(share, abs=0.02)
+    mixed = found(half.concat([half, strangers]))
+    expected = len(half) / (len(half) + len(strangers))
     for space in ("signal", "embedding"):
-        assert found["copies", "", "", space].value == pytest.approx(expected, abs=0.06)
+        assert mixed[space] == pytest.approx(expected, abs=0.06)
 
 
 def test_the_simulator_has_the_heart_rates_of_simulated_recordings(run):
-    found = by_key(quality.heart_rate_results(run, "chapman", "simulator"))
+    found = by_key(heart_results(run, "chapman", "simulator"))
     medians = [found["heart_rate", code, "", ""].value for code in ("SB", "SR", "ST")]
     assert medians == sorted(medians)
     assert found["heart_rate_gap", "", "", ""].value < 25
@@ -81,23 +92,39 @@ def test_the_simulator_has_the_heart_rates_of_simulated_recordings(run):
     assert variability[1] > 3 * variability[0]
 
 
-def test_a_rhythm_that_is_never_detected_is_not_near_the_real_one(run, monkeypatch):
-    nothing = np.full(len(quality.synthetic_pool(run, "chapman", "simulator")), np.nan)
-    heart = quality.heart
-    monkeypatch.setattr(
-        quality, "heart",
-        lambda run, dataset, cohort: (nothing, nothing)
-        if cohort.table["origin"].eq("simulator").all() and len(cohort) == len(nothing)
-        else heart(run, dataset, cohort),
-    )  # fmt: skip
-    found = by_key(quality.heart_rate_results(run, "chapman", "simulator"))
+def test_a_rhythm_that_is_never_detected_is_not_near_the_real_one(run):
+    pool = synthetic_pool(run, "chapman", "simulator")
+    nothing = Hearts(pool, *np.full((2, len(pool)), np.nan))
+    real = hearts(run, "chapman", run.cohort("chapman"))
+    found = by_key(quality.heart_rate_results(nothing, real, nothing, dataset="chapman"))
     assert found["heart_rate", "SR", "", ""].value is None
     assert found["heart_rate_gap", "", "", ""].value == np.inf
+    assert nothing.quantiles("rates") == {}
+    low, first, median, third, high = real.quantiles("rates")["SR"]
+    assert low <= first <= median <= third <= high
+    assert median == found["heart_rate", "SR", "real", ""].value
+
+
+def test_records_beyond_the_detector_count_at_least_one_real_failure():
+    cohort = a_cohort(n=14)
+    some, none = np.full(14, 70.0), np.full(14, 70.0)
+    some[:7] = np.nan
+    rows = quality.heart_rate_results(
+        Hearts(cohort, some, some), Hearts(cohort, none, none), Hearts(cohort, some, some)
+    )
+    assert by_key(rows)["failures_over_real", "", "", ""].value == pytest.approx(0.5 * 14)
+
+
+def test_distances_from_the_rates_asked_for():
+    rates = pd.DataFrame({"rhythm": "SR", "asked": 70.0, "found": 70.0 + np.arange(7)})
+    (row,) = quality.pace_results(rates, generator="unet")
+    assert (row.value, row.low, row.high, row.n) == (3.0, 0.0, 6.0, 7)
+    assert quality.pace_results(rates.iloc[:0]) == []
 
 
 @pytest.mark.slow
 def test_every_measure_of_a_generator(run):
-    found = by_key(quality.quality_results(run, "chapman", "simulator"))
+    found = by_key(quality_results(run, "chapman", "simulator"))
     agreement = found["rhythm_agreement", "", "", ""]
     assert agreement.n == 7 * run.profile.quality.per_class
     assert agreement.low <= agreement.value <= agreement.high
@@ -113,32 +140,77 @@ def test_every_measure_of_a_generator(run):
 
 @pytest.mark.slow
 def test_trials_differ_in_what_they_are_told(run):
-    counts = sweeps.matched_counts(run, "chapman")
-    scales = sweeps.guidance_trials(run, "chapman", "diffwave")
+    parts, profile = run.splits("chapman"), run.profile
+    train, test = parts["train"], parts["test"]
+    counts = sweeps.matched_counts(train, test, profile.quality.records)
+    scales = trials.guidance_trials(run, "chapman", "diffwave")
     assert [t.guidance for t in scales] == [1, 1.5, 2]  # the profile's, and the generator's own
     assert [t.evaluations for t in scales] == [4, 8, 8]
-    steps = sweeps.step_trials(run, "chapman", "unet")
+    steps = trials.step_trials(run, "chapman", "unet")
     assert [t.name for t in steps] == ["dpmpp_2m 2", "dpmpp_2m 4", "ancestral 32"]
     assert all(t.cohort.counts() == counts for t in (*scales, *steps))
     assert len({t.cohort.fingerprint for t in steps}) == 3
-    again = sweeps.step_trials(run, "chapman", "unet")
-    assert [t.seconds for t in again] == [t.seconds for t in steps]  # found, not drawn
-    rows = sweeps.trial_results(run, "chapman", "unet", steps)
-    saved = by_key(sweeps.sampler_results(run, "chapman", "unet", steps))
+    drawn = {t.cohort.fingerprint: t.seconds for t in trials.draw_trials(run, "chapman", "unet")}
+    assert all(drawn[t.cohort.fingerprint] == t.seconds for t in steps)  # found, not drawn again
+    some = sweeps.matched_records(train, test, counts, profile.pool.seed)
+    rows = sweeps.trial_results(steps, judge(run, "chapman"), *some, dataset="chapman")
+    saved = by_key(sweeps.sampler_results(steps, rows, 4))
     far = {r.scope: r.value for r in rows if r.metric == "frechet_distance" and not r.comparison}
     key = ("", "ancestral 32", "dpmpp_2m 4")
     assert saved["evaluations_saved", *key].value == 8
     assert saved["frechet_to_ancestral", *key].value == pytest.approx(
         far["dpmpp_2m 4"] / far["ancestral 32"]
     )
-    assert sweeps.guidance_trials(run, "chapman", "simulator") == []
-    assert sweeps.step_trials(run, "chapman", "simulator") == []
-    assert sweeps.trial_results(run, "chapman", "simulator", []) == []
 
 
-def test_only_what_was_published_is_shown_as_published():
-    assert sweeps.published_settings("diffwave")["blocks"] == 30
-    assert sweeps.published_settings("unet") is None
+def test_a_generator_without_settings_of_its_sampler_has_no_trials(run):
+    assert trials.guidance_trials(run, "chapman", "simulator") == []
+    assert trials.step_trials(run, "chapman", "simulator") == []
+    nothing = run.splits("chapman")["test"]
+    assert sweeps.trial_results([], judge(run, "chapman"), nothing, nothing) == []
+    assert sweeps.sampler_results([], [], None) == []
+
+
+def test_matched_records_are_as_many_of_each_rhythm():
+    train, test = a_cohort(n=70, seed=1), a_cohort(n=35, seed=2)
+    counts = sweeps.matched_counts(train, test, 14)
+    assert set(counts.values()) == {2}
+    for cohort in sweeps.matched_records(train, test, counts, seed=0):
+        assert cohort.counts() == counts
+
+
+def test_only_what_was_published_is_shown_as_published(run):
+    assert trials.published_settings("diffwave")["blocks"] == 30
+    assert trials.published_settings("unet") is None
+    assert trials.as_published(run, "chapman", "unet") == {}
+
+
+def test_strips_leave_out_what_is_not_there():
+    cohort = a_cohort(n=9)
+    assert first_records(cohort) == {code: i for i, code in enumerate(cohort.classes)}
+    first = first_strips(cohort, seconds=0.2)
+    np.testing.assert_array_equal(first["SB"], cohort.signals[1, LEADS.index("II"), :20])
+    strips = Strips.of({"real": first, "synthetic": {"SB": first["SB"]}}, ["SR", "SB"])
+    assert strips.traces.shape == (2, 2, 20)
+    grid = strips.grid()
+    assert {name: list(row) for name, row in grid.items()} == {
+        "real": ["SR", "SB"],
+        "synthetic": ["SB"],
+    }
+    np.testing.assert_array_equal(grid["synthetic"]["SB"], first["SB"])
+
+
+def test_long_trainings_are_thinned_to_their_end():
+    history = [
+        {"step": i, "loss": 1 / i, "stage": "prior", **({"validation_loss": 2.0} if i == 9 else {})}
+        for i in range(1, 1000)
+    ]
+    (curve,) = training_curves(history)
+    steps, losses = curve["training"]
+    assert len(steps) == len(losses) == POINTS
+    assert (steps[0], steps[-1], losses[-1]) == (1, 999, 1 / 999)
+    assert curve["validation"] == [[9], [2.0]]
+    assert training_curves([]) == []
 
 
 def a_frame(**values) -> pd.DataFrame:
@@ -206,7 +278,19 @@ def test_which_generators_are_the_papers_is_said():
     assert said.startswith("Generators of the paper on this page: DiffWave. Beyond the paper: Sim")
 
 
-def test_a_comparison_without_the_generators_pages_says_what_to_run(run):
-    run.save_results("02_generators", "x", [Result("coverage", 0.5, dataset="x", generator="unet")])
+def test_trials_do_not_stand_among_the_overall_results():
+    frame = a_frame(coverage=(0.5, 0.4, 0.7), parameters=(9.0, None, None))
+    trial = frame.iloc[:1].assign(arm="guidance 2")
+    kept = overall(pd.concat([frame, trial]))
+    assert kept["metric"].tolist() == ["coverage", "coverage"]
+    pd.testing.assert_frame_equal(bars_table(kept), bars_table(frame))
+
+
+def test_a_comparison_without_the_generators_pages_says_what_to_run(tmp_path):
+    shared = {"profile": "smoke", "data": "simulated", "section": "02_generators"}
+    row = Result("coverage", 0.5, dataset="x", generator="unet")
+    write_results(tmp_path / "x-unet.json", [row], shared)
+    found = read_results(tmp_path)
+    assert len(measured(found, "x", ["unet"])) == 1
     with pytest.raises(EcgreproError, match="no results of diffwave, .*--page 02_generators/x-dif"):
-        measured(run, "x")
+        measured(found, "x", ["diffwave", "timevqvae"])

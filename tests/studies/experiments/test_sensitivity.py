@@ -11,23 +11,23 @@ from helpers.rows import pair
 
 from ecgrepro.closeness import FLOOR, METRICS
 from ecgrepro.closeness.corruptions import CORRUPTIONS
-from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
-from ecgrepro.studies.experiments.detectors import (
-    PROMISED,
-    calibration_results,
-    detected_twice,
-    twice,
-)
-from ecgrepro.studies.experiments.sensitivity import (
+from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, half_widths, verdict
+from ecgrepro.studies.experiments.detectors import PROMISED, calibration_results, twice
+from ecgrepro.studies.experiments.sensitivity import damages, three_sets
+from ecgrepro.studies.findings.sensitivity import (
+    ATTACKS,
+    MEMORIZER,
     NOTHING,
-    privacy_checks,
-    sensitivity_results,
-    three_sets,
+    PLANTED,
+    STRANGERS,
+    dose_curves,
+    privacy_failures,
     unseen,
     verdicts,
 )
-from ecgrepro.studies.profiles import FOLDER
+from ecgrepro.studies.profiles import FOLDER, load_profile
 from ecgrepro.support.results import Result
+from ecgrepro.workflow.closeness import detected_beats, privacy, sensitivity
 from ecgrepro.workflow.run import Run
 
 # What must be seen on real records at the highest level, and what must not.
@@ -70,8 +70,40 @@ def test_what_no_metric_sees_at_the_highest_level_is_named():
     assert len(found) == 2 * len(CORRUPTIONS)
 
 
+def test_distances_from_the_floor_are_in_half_widths_and_positive_if_worse():
+    assert half_widths(*pair("mmd", 2.0, 1.0, half=0.1)) == pytest.approx(5)
+    assert half_widths(*pair("recall", 2.0, 1.0, half=0.1)) == pytest.approx(-5)
+    assert half_widths(pair("mmd", 1, 1)[0], None) is None
+    assert half_widths(*pair("mmd", 2.0, 1.0, half=0.0)) is None
+
+
+def test_curves_of_a_defect_begin_with_undamaged_records():
+    rows = pair("mmd", 1.0, 1.0, NOTHING, 0.0) + pair("mmd", 3.0, 1.0, "noise", 1.0)
+    rows += pair("mmd", 2.0, 1.0, "noise", 0.5) + pair("mmd", 9.0, 1.0, "clipping", 1.0)
+    (curve,) = dose_curves(rows, "noise").values()
+    assert np.array(curve) == pytest.approx(np.array([(0, 0), (0.5, 5), (1, 10)]))
+    assert damages([0.5, 1])[:3] == [(NOTHING, 0.0), ("noise", 0.5), ("noise", 1)]
+
+
+def test_privacy_fails_where_an_attack_finds_too_little_or_too_much():
+    def tried(metric, arm, value):
+        return pair(metric, value, 0.5, arm, None)
+
+    far = {"distance_ratio": 0.0, "near_copies": 1.0, "authenticity": 0.0, "membership_auc": 1.0}
+    good = [r for metric in ATTACKS for r in tried(metric, MEMORIZER, far[metric])]
+    good += [r for metric in ATTACKS for r in tried(metric, STRANGERS, 0.5)]
+    good += tried("near_copies", PLANTED, 1.0) + tried("authenticity", PLANTED, 0.5)
+    assert privacy_failures(good) == []
+    bad = tried("near_copies", PLANTED, 0.55) + tried("membership_auc", STRANGERS, 1.0)
+    bad += tried("authenticity", MEMORIZER, 0.5)
+    assert privacy_failures(bad) == [
+        (PLANTED, "near_copies"), (STRANGERS, "membership_auc"), (MEMORIZER, "authenticity")
+    ]  # fmt: skip
+
+
 def test_the_three_sets_are_of_different_patients(tmp_path):
-    sets = three_sets(Run("smoke", "simulated", tmp_path), "ptb-xl")
+    run = Run("smoke", "simulated", tmp_path)
+    sets = three_sets(run.cohort("ptb-xl"), load_profile("smoke").folds)
     who = [set(c.table["patient_id"]) for c in sets.values()]
     assert list(sets) == ["train", "base", "test"]
     assert not who[0] & who[1] and not who[0] & who[2] and not who[1] & who[2]
@@ -112,7 +144,7 @@ def real_run(some_recordings, tmp_path_factory) -> Run:
 
 @pytest.mark.slow
 def test_every_defect_of_real_records_is_seen(real_run):
-    rows = sensitivity_results(real_run, "chapman")
+    rows = sensitivity(real_run, "chapman")
     assert unseen(rows) == []
     found = verdicts(rows).set_index(["defect", "metric"])["verdict"]
     for defect, metrics in SEES.items():
@@ -128,7 +160,7 @@ def test_every_defect_of_real_records_is_seen(real_run):
 @pytest.mark.slow
 @pytest.mark.parametrize("hospital", ["chapman", "ptb-xl"])
 def test_privacy_tells_strangers_from_copies_on_real_records(real_run, hospital):
-    rows = privacy_checks(real_run, hospital)
+    rows = privacy(real_run, hospital)
     values = {(r.arm, r.metric): r for r in rows if r.comparison != FLOOR}
     floors = {(r.arm, r.metric): r for r in rows if r.comparison == FLOOR}
     strangers = values["held-out records", "membership_auc"]
@@ -147,14 +179,16 @@ def test_privacy_tells_strangers_from_copies_on_real_records(real_run, hospital)
 @pytest.mark.slow
 @pytest.mark.parametrize("hospital", ["chapman", "ptb-xl"])
 def test_real_detectors_agree_and_rates_are_as_labelled(real_run, hospital):
-    found = {(r.metric, r.rhythm): r for r in calibration_results(real_run, hospital)
-             if not r.scope}  # fmt: skip
+    beats_found = detected_beats(real_run, hospital)
+    cohort = real_run.cohort(hospital)
+    none = cohort.select([])
+    rows = calibration_results(cohort, beats_found, none, pd.DataFrame(), hospital)
+    found = {(r.metric, r.rhythm): r for r in rows}
     assert found["detector_failures", ""].value <= 0.02
     assert found["beat_agreement", ""].value > 0.95
     medians = [found["heart_rate", rhythm].value for rhythm in ("SB", "SR", "GSVT")]
     assert medians == sorted(medians)
     for rhythm in ("SB", "GSVT"):
         assert found["rate_as_labelled", rhythm].value > 0.95
-    beats_found = detected_twice(real_run, hospital)
     assert (beats_found["rate"] / beats_found["other"] - 1).abs().median() < 0.01
     assert set(PROMISED) >= {"SB", "SR", "GSVT"}

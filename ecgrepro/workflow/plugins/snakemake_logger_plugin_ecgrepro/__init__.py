@@ -27,7 +27,7 @@ class LogHandler(LogHandlerBase):
         """Write a record."""
         event = getattr(record, "event", None)
         line = {"event": event and str(event), "level": record.levelname}
-        line["message"] = record.getMessage() if isinstance(record.msg, str) else ""
+        line["message"] = "" if record.msg is None else record.getMessage()
         for name in _KEPT:
             if (value := getattr(record, name, None)) is not None:
                 line[name] = value
