@@ -3,7 +3,7 @@
     python benchmarks/generators.py [--parts step sampler record peer] [--repeats 5] [--threads 1]
 
 step     a training step of each network, in fp32 and bf16, against its plain fp32 form
-         (tests/oracles.py), both with AdamW and an average of weights; and its share of the
+         (tests/helpers/oracles.py), both with AdamW and an average of weights; and its share of the
          measured matmul ceiling
 sampler  records per second with the default sampler against 200 ancestral steps
 record   seconds per record of every generator against a plain DiffWave of 30 x 64 and 200 steps
@@ -38,7 +38,7 @@ from ecgrepro.generators.diffusion.diffwave import PUBLISHED
 from ecgrepro.generators.diffusion.generator import DenoisingGenerator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from oracles import plain
+from helpers.oracles import plain
 
 BATCH = 32
 DIFFUSION = ("diffwave", "timediffusion", "unet")

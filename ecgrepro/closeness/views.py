@@ -6,7 +6,7 @@ can be drawn where there are neither recordings nor classifiers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,12 @@ from ecgrepro.closeness.metrics.spectrum import mean_spectrum
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 STRIP_LEADS = ("II", "V1")
 HIGHEST = 45.0  # Hz up to which spectra are shown
-View = TypeVar("View")
+View = TypeVar("View", bound="DataclassInstance")
 
 
 def pack(name: str, view: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -124,7 +127,10 @@ def spectra(sets: Mapping[str, Cohort], leads: Sequence[str]) -> Spectra:
         shown = frequencies <= min(HIGHEST, cohort.fs / 2)
         power.append(found[[cohort.leads.index(lead) for lead in leads]][:, shown])
     return Spectra(
-        list(sets), list(leads), frequencies[shown].astype(np.float32), np.float32(power)
+        list(sets),
+        list(leads),
+        frequencies[shown].astype(np.float32),
+        np.asarray(power, np.float32),
     )
 
 
@@ -160,7 +166,7 @@ Embedded = tuple[np.ndarray, Cohort]  # embeddings (records, dimensions) and the
 
 def closest(made: Embedded, train: Embedded, count: int = 3) -> Strips:
     """The synthetic records nearest to a training record, each before that record."""
-    distance, nearest = nearest_of(np.float64(made[0]), np.float64(train[0]))
+    distance, nearest = nearest_of(_doubles(made[0]), _doubles(train[0]))
     order = np.argsort(distance, kind="stable")[:count]
     chosen = []
     for rank, i in enumerate(order, 1):
@@ -172,14 +178,18 @@ def closest(made: Embedded, train: Embedded, count: int = 3) -> Strips:
 
 def farthest(made: Embedded, real: np.ndarray, count: int = 4) -> Strips:
     """The synthetic records farthest from every real one, whose embeddings are ``real``."""
-    distance = nearest_of(np.float64(made[0]), np.float64(real))[0]
+    distance = nearest_of(_doubles(made[0]), _doubles(real))[0]
     order = np.argsort(-distance, kind="stable")[:count]
     rhythm = made[1].table["rhythm"]
     named = [
-        (f"{rhythm[i]}, farthest {rank}", made[1], int(i), distance[i])
+        (f"{rhythm[i]}, farthest {rank}", made[1], int(i), float(distance[i]))
         for rank, i in enumerate(order, 1)
     ]
     return _strips(named, np.median(distance))
+
+
+def _doubles(points: np.ndarray) -> np.ndarray:
+    return np.asarray(points, np.float64)
 
 
 def _strips(chosen: Sequence[tuple[str, Cohort, int, float]], typical: float) -> Strips:

@@ -10,11 +10,12 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.cohort.preprocess import check_settings
 from ecgrepro.cohort.rhythms import classes
 from ecgrepro.datasets import chapman, folder, ptbxl
-from ecgrepro.datasets.cache import cache_root, cached_cohort
+from ecgrepro.datasets.cache import cached_cohort
 from ecgrepro.datasets.simulated import MARK, write_simulated
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.code import code_fingerprint
 from ecgrepro.support.locks import exclusive
+from ecgrepro.support.places import cache_root
 
 READERS = {"ptb-xl": ptbxl, "chapman": chapman}
 FOLDERS = {"ptb-xl": "ptb-xl", "chapman": "ecg-arrhythmia"}  # below $ECGREPRO_DATA

@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import platformdirs
 from tqdm import tqdm
 
 from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_digest
@@ -35,6 +34,7 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.support.code import code_fingerprint
 from ecgrepro.support.files import partial_of, whole_file
 from ecgrepro.support.locks import cannot_write, exclusive
+from ecgrepro.support.places import cache_root
 
 CHUNK = 32  # records per finished piece of work
 SEX = {"male": "male", "female": "female", "m": "male", "f": "female"}  # by lower-case text
@@ -84,11 +84,6 @@ class Index:
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
     listed: int | None = None
     missing: int | None = None
-
-
-def cache_root() -> Path:
-    """``$ECGREPRO_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("ECGREPRO_CACHE") or platformdirs.user_cache_dir("ecgrepro"))
 
 
 def file_listing(root: Path, folder: str, endings: tuple[str, ...]) -> dict[str, tuple[int, int]]:

@@ -39,7 +39,8 @@ def learning_curve(
         marker = "o" if len(at) <= 12 else None
         ax.plot(at, y, color=color, marker=marker, markersize=4, label=name)
         if band:
-            ax.fill_between(at, *band, color=color, alpha=0.18, linewidth=0)
+            low, high = band
+            ax.fill_between(at, low, high, color=color, alpha=0.18, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     if from_zero:
         ax.set_ylim(0, 1.1 * max(float(np.max(y)) for _, y, *_ in curves.values()) or 1)
@@ -113,7 +114,7 @@ def grouped_boxes(
 
 @styled
 def quantile_boxes(
-    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    groups: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]],
     ylabel: str,
     title: str | None = None,
     ax: Axes | None = None,
@@ -168,9 +169,10 @@ def named_points(
     """
     ax = own_axes((5.2, 3.6), ax)
     for i, (name, (x, y)) in enumerate(points.items()):
-        there = x is not None and y is not None and np.isfinite([x, y]).all() and x > 0
-        label = name if there else f"{name} (no cost or no value)"
-        place = ([x], [y]) if there else ([], [])
+        if x is not None and y is not None and np.isfinite([x, y]).all() and x > 0:
+            label, place = name, ([x], [y])
+        else:
+            label, place = f"{name} (no cost or no value)", ([], [])
         ax.plot(*place, "o", markersize=8, color=PALETTE[i % len(PALETTE)], label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "", xscale="log")
     ax.margins(0.15)
@@ -191,7 +193,7 @@ def asked_and_found(
     ax = own_axes((5.2, 4.6), ax)
     both = [v for pair in groups.values() for values in pair for v in values]
     if both:
-        ax.axline((min(both),) * 2, slope=1, color="#666666", linewidth=1)
+        ax.axline((min(both), min(both)), slope=1, color="#666666", linewidth=1)
     for i, (name, (asked, found)) in enumerate(groups.items()):
         color = PALETTE[i % len(PALETTE)]
         ax.plot(asked, found, "o", markersize=4, alpha=0.6, color=color, label=name)

@@ -138,7 +138,7 @@ def rates_and_labels(
 
     Rhythms stand in the order of their medians, which are of all records.
     """
-    rhythms = sorted(medians, key=medians.get)
+    rhythms = sorted(medians, key=medians.__getitem__)
     _, axis = plt.subplots(figsize=(7.5, 3.6))
     rng = np.random.default_rng(0)
     highest = max(found.max() for found in rates.values() if len(found))

@@ -18,7 +18,7 @@ from ecgrepro.figures.charts import grouped_boxes
 from ecgrepro.figures.ecg import ecg_strips
 from ecgrepro.figures.style import INK, PALETTE, styled
 from ecgrepro.report.closeness import pairs
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 GREY = "#888888"
 COLORS = {SEEN: PALETTE[1], BLIND: PALETTE[0], MISLED: PALETTE[2], UNKNOWN: GREY}
@@ -37,7 +37,7 @@ def beside_floor(rows: Sequence[Result]) -> Figure:
         axis.set_axis_off()
     for axis, (row, floor) in zip(axes.flat, both, strict=False):
         color = COLORS[verdict(row, floor)]
-        for x, one, shade in ((0, row, color), (1, floor, GREY)):
+        for x, one, shade in ((0, row, color), (1, required(floor), GREY)):
             if one.low is not None:
                 axis.plot([x, x], [one.low, one.high], color=shade, linewidth=4, alpha=0.5)
             axis.plot(x, one.value, "o", color=shade, markersize=5)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ecgrepro.closeness.catalogue import METRICS
 from ecgrepro.closeness.examples.cases import FS, SHORT, Case, MarkedBeat
@@ -200,8 +201,8 @@ def heart_matrix(table: pd.DataFrame, seen: Mapping[str, Sequence[str]]) -> Figu
         color = "white" if ratio[i, j] > 3.5 else INK
         ax.text(j, i, text, ha="center", va="center", fontsize=SMALL, color=color)
         if table.index[i] in seen.get(table.columns[j], ()):
-            ax.add_patch(plt.Rectangle((j - 0.47, i - 0.44), 0.94, 0.88, fill=False, color=INK,
-                                       linewidth=1.5))  # fmt: skip
+            ax.add_patch(Rectangle((j - 0.47, i - 0.44), 0.94, 0.88, fill=False, color=INK,
+                                   linewidth=1.5))  # fmt: skip
     ax.set_xticks(range(len(table.columns)), [c.replace(" ", "\n", 1) for c in table.columns],
                   fontsize=SMALL)  # fmt: skip
     words = [METRICS[name].title.removeprefix("distance of ").replace("units of the signal", "mV")

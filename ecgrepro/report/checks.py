@@ -21,7 +21,7 @@ from ecgrepro.studies.findings.sensitivity import (
     unseen,
     verdicts,
 )
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 BEATS = (  # title, metric, digits
     ("no beats detected", "detector_failures", 3),
@@ -86,7 +86,7 @@ def beats_sentence(rows: Sequence[Result]) -> str:
         f"The detectors find the same beats in {_percent(agreed)} of the records, and none are "
         f"detected in {_percent(failed)}."
     )
-    if agreed.value < LEAST_AGREEMENT or failed.value > MOST_FAILURES:
+    if required(agreed.value) < LEAST_AGREEMENT or required(failed.value) > MOST_FAILURES:
         return failing(
             f"{text} At least {LEAST_AGREEMENT:.0%} and at most {MOST_FAILURES:.0%} are asked for."
         )
@@ -117,9 +117,9 @@ def waves_table(rows: Sequence[Result]) -> pd.DataFrame:
             continue
         line = {"rhythm": rhythm or "all", "records": cells["failures", rhythm, "pr"].n}
         for name in MEASURES[2:]:
-            row, failed = cells[name, rhythm, ""], cells["failures", rhythm, name].value
+            row, failed = cells[name, rhythm, ""], _percent(cells["failures", rhythm, name], 0)
             digits = 2 if name == "r_amplitude" else 0
-            line[titled(name)] = f"{number(row.value, digits=digits)} ({100 * failed:.0f} %)"
+            line[titled(name)] = f"{number(row.value, digits=digits)} ({failed})"
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -128,12 +128,15 @@ def sizes_sentence(rows: Sequence[Result]) -> str:
     """Which metrics change with the number of records by more than the draws scatter."""
     moved, still, found = [], [], size_rows(rows)
     for metric in dict.fromkeys(row.metric for row in found):
-        own = sorted((row for row in found if row.metric == metric), key=lambda row: row.n)
-        first, last = own[0], own[-1]
-        spread = max(first.high - first.value, last.high - last.value)
-        text = f"{METRICS[metric].words} (from {first.value:.2f} to {last.value:.2f})"
-        (moved if abs(last.value - first.value) > spread else still).append(text)
-    least, most = (f(row.n for row in found) for f in (min, max))
+        own = sorted(
+            (row for row in found if row.metric == metric), key=lambda row: required(row.n)
+        )
+        ends = [(required(row.value), required(row.high)) for row in (own[0], own[-1])]
+        spread = max(high - value for value, high in ends)
+        first, last = (value for value, _ in ends)
+        text = f"{METRICS[metric].words} (from {first:.2f} to {last:.2f})"
+        (moved if abs(last - first) > spread else still).append(text)
+    least, most = (f(required(row.n) for row in found) for f in (min, max))
     text = f"From {least} to {most} records a set, "
     text += f"{listed(moved)} change" if moved else "no metric changes"
     text += " by more than one standard deviation of the draws"
@@ -168,7 +171,7 @@ def dose_sentence(rows: Sequence[Result]) -> str:
     for kind in CORRUPTIONS:
         ends = {metric: curve[-1][1] for metric, curve in dose_curves(rows, kind).items()}
         if ends:
-            best = max(ends, key=ends.get)
+            best = max(ends, key=ends.__getitem__)
             parts.append(f"{kind}: {METRICS[best].words} ({ends[best]:.1f})")
     return f"Farthest from its floor at the highest level, in half widths: {'; '.join(parts)}."
 
@@ -233,7 +236,7 @@ def privacy_sentence(rows: Sequence[Result]) -> str:
         MEMORIZER: "The memorizing generator is not told from the floor",
     }
     lines = [f"{said[arm]} (by {listed(metrics)})." for arm, metrics in failed.items()]
-    n = min(row.n for row in tried)
+    n = min(required(row.n) for row in tried)
     why = (
         f"The smallest set has {n} records. An attack that misses what was planted says nothing "
         "when it finds nothing in synthetic records."
@@ -247,5 +250,5 @@ def _worst(rows: Sequence[Result]) -> pd.DataFrame:
     return found[found["level"] == found["level"].max()]
 
 
-def _percent(row: Result) -> str:
-    return f"{100 * row.value:.1f} %"
+def _percent(row: Result, digits: int = 1) -> str:
+    return f"{100 * required(row.value):.{digits}f} %"

@@ -11,7 +11,7 @@ from ecgrepro.closeness.metrics.heart import MEASURES, titled
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, half_widths, verdict
 from ecgrepro.closeness.views import Hearts, Plane, Spectra, Strips
 from ecgrepro.report.tables import number
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 WORDS = {SEEN: "worse", BLIND: "as real", MISLED: "better", UNKNOWN: "–"}
 ARROW = {"lower": "↓", "higher": "↑"}
@@ -111,9 +111,11 @@ def floor_sentence(rows: Sequence[Result]) -> str:
     known = {metric: far for metric, far in apart.items() if far is not None}
     if SEEN not in said or not known:
         return text + "."
-    worst = max(known, key=known.get)
+    worst = max(known, key=known.__getitem__)
     row, floor = next(pair for pair in both if pair[0].metric == worst)
-    return f"{text}. Farthest from its floor: {METRICS[worst].words}, {_beside(row, floor)}."
+    return (
+        f"{text}. Farthest from its floor: {METRICS[worst].words}, {_beside(row, required(floor))}."
+    )
 
 
 def _beside(row: Result, floor: Result) -> str:
@@ -204,7 +206,7 @@ def copies_sentence(copies: Sequence[Mapping[str, Any]]) -> str:
         f"between {SPACES[row.scope]} {number(row.value, row.low, row.high)} of {row.n}"
         for row in rows
     ]
-    more = [f"between {SPACES[row.scope]}" for row in rows if row.low > CHANCE]
+    more = [f"between {SPACES[row.scope]}" for row in rows if required(row.low) > CHANCE]
     return (
         "Near-copies, synthetic records nearer to a training record than 99 % of the real test "
         f"records are: {'; '.join(shares)}. A perfect generator has about {CHANCE}"

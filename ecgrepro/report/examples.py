@@ -172,7 +172,7 @@ def heart_sentence(table: pd.DataFrame) -> str:
         for case, names in HEART_CASES.items()
         for name in names
     }
-    case, name = min(ratios, key=ratios.get)
+    case, name = min(ratios, key=ratios.__getitem__)
     return (
         f"Framed values are at least {ratios[case, name]:.1f} times the honest ones; least so "
         f"*{case}* by {METRICS[name].words}."

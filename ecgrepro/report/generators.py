@@ -12,7 +12,7 @@ from ecgrepro.closeness import FLOOR, REAL
 from ecgrepro.cohort import LEADS
 from ecgrepro.studies.findings.bars import short
 from ecgrepro.studies.findings.wording import WORDS, number
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 SIDES = {"": "synthetic", REAL: "real test records", FLOOR: "real against real"}
 MEASURES = (  # of the table of measures, in its order
@@ -132,7 +132,7 @@ def agreement_sentence(rows: Sequence[Result]) -> str:
     made = interval(overall(rows, "rhythm_agreement"))
     real = interval(overall(rows, "rhythm_agreement", REAL))
     by_rhythm = [r for r in of_pool(rows, "rhythm_agreement", "") if r.rhythm]
-    least = min(row.value for row in by_rhythm)
+    least = min(required(row.value) for row in by_rhythm)
     names = ", ".join(row.rhythm for row in by_rhythm if row.value == least)
     return (
         f"The classifier reads the rhythm that was asked for in {made} of the synthetic records, "
@@ -166,7 +166,7 @@ def rates_sentence(rows: Sequence[Result]) -> str:
     gaps = [r for r in of_pool(rows, "heart_rate_gap") if r.rhythm]
     text = "In no rhythm was a heart rate detected in both synthetic and real records."
     if gaps:
-        widest = max(gaps, key=lambda row: abs(row.value))
+        widest = max(gaps, key=lambda row: abs(required(row.value)))
         text = (
             f"Median heart rates differ most in {widest.rhythm}: synthetic minus real is "
             f"{widest.value:+.0f} bpm."

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ecgrepro.studies.experiments.recipes import CONFIRMED, TRIED
+from ecgrepro.studies.arms import REAL
+from ecgrepro.studies.experiments.recipes import ALL_REAL, CONFIRMED, TRIED
 from ecgrepro.studies.findings.recipes import verdict_lines
 from ecgrepro.studies.findings.wording import WORDS, effect, marked_number, number
 from ecgrepro.support.results import Result
@@ -56,6 +57,21 @@ def gain_intervals(rows: Sequence[Result]) -> dict[str, tuple]:
         f"{_percent(row)}: minus {row.comparison}": (row.value, row.low, row.high)
         for row in _gains(rows)
     }
+
+
+def scores_sentence(rows: Sequence[Result]) -> str:
+    """What the chosen recipe scores at each fraction, beside training on the real records."""
+    chosen = {row.fraction: row.arm for row in _gains(rows)}
+    tested = [r for r in rows if r.metric == "macro_f1" and not r.comparison]
+    scores = {(r.fraction, r.arm): r for r in tested if r.scope == CONFIRMED}
+    parts = []
+    for fraction, arm in sorted(chosen.items()):
+        ours = scores[fraction, arm]
+        plain = scores.get((fraction, REAL)) or scores.get((fraction, ALL_REAL))
+        against = f", {plain.arm} {number(plain.value, plain.low, plain.high)}" if plain else ""
+        value = number(ours.value, ours.low, ours.high)
+        parts.append(f"at {fraction:.0%} {arm} has {value}{against}")
+    return f"Macro-F1 on the test records: {'; '.join(parts)}."
 
 
 def gains_table(rows: Sequence[Result]) -> pd.DataFrame:

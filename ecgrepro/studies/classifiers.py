@@ -73,8 +73,8 @@ def run_arm(inputs: ArmInputs, settings: ClassifierConfig, seed: int) -> Outcome
 
 def predict(classifier: Classifier, validation: Cohort, test: Cohort) -> Outcome:
     """The outcome of a classifier as it is."""
-    both = (classifier.predict_proba(cohort) for cohort in (validation, test))
-    return Outcome(*both, classifier.updates)
+    first, second = (classifier.predict_proba(cohort) for cohort in (validation, test))
+    return Outcome(first, second, classifier.updates)
 
 
 def pretrain(pool: Cohort, test: Cohort, settings: ClassifierConfig, seed: int) -> Classifier:

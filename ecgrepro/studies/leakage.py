@@ -48,6 +48,7 @@ def check_no_leakage(train: Cohort, test: Cohort) -> None:
 
 def check_trained_on(generator: Generator, train: Cohort, name: str) -> None:
     """Raise unless ``generator`` was fitted to exactly the training records of a data set."""
+    assert generator.shape is not None, "the generator is not trained"
     seen = generator.shape.fingerprint
     if seen != train.fingerprint:
         raise EcgreproError(

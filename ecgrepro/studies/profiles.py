@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -61,6 +61,11 @@ Unique = AfterValidator(_unique)
 
 
 CONTROLS = ("no augmentation", "class weights", "oversampling")  # of the augmentation study
+
+if TYPE_CHECKING:  # the values are known only when the program runs
+    Control = Labels = str
+else:
+    Control, Labels = Literal[CONTROLS], Literal[tuple(LABEL_MAPS)]
 
 
 class _Part(BaseModel):
@@ -161,7 +166,7 @@ class Augmentation(_Part):
 
     ratios: Annotated[list[Ratio], Unique] = Field(min_length=1)
     balanced: bool = True
-    controls: Annotated[list[Literal[CONTROLS]], Unique] = list(CONTROLS)
+    controls: Annotated[list[Control], Unique] = list(CONTROLS)
 
 
 class Transfer(_Part):
@@ -198,7 +203,7 @@ class Profile(_Part):
 
     name: str
     description: str
-    labels: Literal[tuple(LABEL_MAPS)]
+    labels: Labels
     fs: Annotated[int, Field(gt=80, le=1000)] = 100
     threads: Count = 1
     gpus: Annotated[int, Field(ge=0, le=64)] = 0

@@ -9,7 +9,7 @@ import numpy as np
 from ecgrepro.classifier.scores import MACRO_SCORES, scores
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.statistics.bootstrap import bootstrap_interval, compare_arms, holm
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -72,7 +72,9 @@ def corrected(rows: list[Result]) -> list[Result]:
             families.setdefault((row.metric, row.comparison, row.scope), []).append(i)
     rows = list(rows)
     for members in families.values():
-        for i, p_value in zip(members, holm([rows[i].p_value for i in members]), strict=True):
+        for i, p_value in zip(
+            members, holm([required(rows[i].p_value) for i in members]), strict=True
+        ):
             rows[i] = replace(rows[i], p_value=float(p_value))
     return rows
 

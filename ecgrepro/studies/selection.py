@@ -55,10 +55,9 @@ def training_set(
     seed
         Of oversampling.
     """
-    if arm.control == OVERSAMPLING:
-        return oversample(real, seed)
-    if not arm.generator:
-        return real
+    if arm.control == OVERSAMPLING or not arm.generator:
+        assert real is not None, f"{arm.name} has no records to train on"
+        return oversample(real, seed) if arm.control == OVERSAMPLING else real
     added = [_added(arm, source) for source in sources]
     return Cohort.concat([real, *added] if real else added, name=name)
 

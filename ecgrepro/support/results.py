@@ -11,13 +11,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import write_whole
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,25 @@ class Result:
     note: str = ""
 
 
+def required(value: T | None) -> T:
+    """A value that is optional by its type but cannot be missing here, such as a bound of a row.
+
+    Examples
+    --------
+    >>> required(Result("macro_f1", 0.5, low=0.4).low)
+    0.4
+    """
+    assert value is not None, "a value is missing that must be there"
+    return value
+
+
 COLUMNS = ("profile", "data", "section", *(f.name for f in fields(Result)))
 
 
 def write_results(path: Path, rows: Iterable[Result], provenance: dict) -> Path:
     """Write rows and provenance as JSON; the file appears complete or not at all."""
-    rows = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
-    text = json.dumps({"provenance": provenance, "results": rows}, indent=1, sort_keys=True)
+    plain = [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
+    text = json.dumps({"provenance": provenance, "results": plain}, indent=1, sort_keys=True)
     return write_whole(path, text + "\n")
 
 

@@ -25,7 +25,7 @@ from ecgrepro.studies.experiments.sensitivity import (
     size_effect,
     three_sets,
 )
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 from ecgrepro.workflow.products import CLASSIFIERS, judge, synthetic_pool
 from ecgrepro.workflow.run import Run
 
@@ -66,7 +66,7 @@ def _compared_pool(run: Run, dataset: str, generator: str) -> Path:
                 log,
             ),
         )
-        log.table().to_csv(folder / "heart.csv", index=False)
+        required(log.table()).to_csv(folder / "heart.csv", index=False)
 
     made_from = {"pool": pool.fingerprint, **_judged_by(run)}
     return run.artifact(f"closeness-{generator}", dataset, made_from, COMPARING, make)

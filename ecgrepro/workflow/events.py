@@ -75,7 +75,7 @@ class Progress:
             self.log.flush()
             self.tail = [*self.tail[-_TAIL:], text.rstrip()]
 
-    def _job(self, event: dict[str, Any]) -> Job | None:
+    def _job(self, event: dict[str, Any]) -> Job:
         name = (event.get("wildcards") or {}).get("name", "index")
         if event.get("rule_name") == "book":
             name = "index"

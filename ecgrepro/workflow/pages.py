@@ -108,21 +108,23 @@ def find_page(profile: Profile, name: str) -> Page:
     return known[name]
 
 
+def _cells(section: str) -> list[list]:
+    """Kind, source and metadata of each cell, read without the notebook's schema: it is ours."""
+    notebook = json.loads((FOLDER / f"{section}.ipynb").read_text("utf-8"))
+    cells = notebook["cells"]
+    return [[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in cells]
+
+
 @lru_cache
 def _code_cells(section: str) -> tuple[str, ...]:
-    notebook = FOLDER / f"{section}.ipynb"
-    cells = nbformat.read(notebook, as_version=4).cells
-    return tuple(
-        re.sub("^[%!].*", "", c.source, flags=re.M) for c in cells if c.cell_type == "code"
-    )
+    code = (source for kind, source, _ in _cells(section) if kind == "code")
+    return tuple(re.sub("^[%!].*", "", source, flags=re.M) for source in code)
 
 
 @lru_cache
 def notebook_digest(section: str) -> str:
     """Digest of what a notebook says and does, without its outputs."""
-    notebook = nbformat.read(FOLDER / f"{section}.ipynb", as_version=4)
-    content = [[c.cell_type, c.source, c.metadata] for c in notebook.cells]
-    return json_digest(content)
+    return json_digest(_cells(section))
 
 
 @lru_cache

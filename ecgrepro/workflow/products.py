@@ -213,6 +213,7 @@ def arm_outcome(run: Run, task: Task) -> Outcome:
             )
             outcome = run_arm(inputs, settings, seed)
         else:
+            assert start is not None  # or it would be tuned
             outcome = predict(start.classifier, parts["validation"], parts["test"])
         for name in ("validation", "test"):
             np.save(folder / f"{name}.npy", getattr(outcome, name))
@@ -220,8 +221,8 @@ def arm_outcome(run: Run, task: Task) -> Outcome:
 
     code = [f"{CLASSIFIERS}.run_arm" if tuned else f"{CLASSIFIERS}.predict"]
     place = run.artifact("arm", dataset, made_from, code, make)
-    both = (np.load(place / f"{name}.npy") for name in ("validation", "test"))
-    return Outcome(*both, json.loads((place / "updates.json").read_text()))
+    validation, test = (np.load(place / f"{name}.npy") for name in ("validation", "test"))
+    return Outcome(validation, test, json.loads((place / "updates.json").read_text()))
 
 
 def arm_probabilities(run: Run, dataset: str, arm: Arm, fraction: float = 1.0) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from ecgrepro.support.results import Result
 from ecgrepro.workflow.closeness import pool_closeness
 from ecgrepro.workflow.products import arm_outcome, judge, synthetic_pool, trained_generator
 from ecgrepro.workflow.run import Run
+
+if TYPE_CHECKING:
+    from ecgrepro.generators.diffusion.unet import UNetGenerator
 
 
 def quality_results(run: Run, dataset: str, name: str) -> list[Result]:
@@ -87,7 +91,7 @@ def asked_rates(run: Run, dataset: str, name: str) -> pd.DataFrame:
     counts = {code: n for code, n in pool.counts().items() if n}
     columns = {
         "rhythm": pool.table["rhythm"].to_numpy(),
-        "asked": model.asked_rates(counts, seed=run.profile.pool.seed),
+        "asked": cast("UNetGenerator", model).asked_rates(counts, seed=run.profile.pool.seed),
         "found": heart_rates(run, dataset, pool)[0],
     }
     return pd.DataFrame(columns).dropna()

@@ -176,7 +176,8 @@ def write_section(
     facts = np.array(json.dumps(section.facts, sort_keys=True))
     figures.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(figures) as file:
-        np.savez_compressed(file, **{_FACTS: facts}, **section.arrays)
+        arrays: dict[str, Any] = {_FACTS: facts, **section.arrays}
+        np.savez_compressed(file, **arrays)
     facts = {"section": name.split("/", maxsplit=1)[0], **provenance, **section.provenance}
     return write_results(directory / RESULTS / f"{name}.json", section.rows, facts), figures
 

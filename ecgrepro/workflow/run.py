@@ -131,4 +131,5 @@ def prepare_process(threads: int) -> None:
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; costs a tenth
+    # A debugging aid that costs a tenth; torch defines it where type checkers do not see it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]

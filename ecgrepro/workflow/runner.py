@@ -189,6 +189,7 @@ def _follow(command: list[str], graph: Graph, lock: int) -> Progress:
                 pass_fds=[lock],
             )
             try:
+                assert process.stdout is not None  # a pipe
                 for line in process.stdout:
                     progress.take(line)
                 status = process.wait()

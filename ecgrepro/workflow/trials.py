@@ -27,6 +27,7 @@ from ecgrepro.studies.experiments.sweeps import (
     step_settings,
 )
 from ecgrepro.studies.selection import first_of_each
+from ecgrepro.support.results import required
 from ecgrepro.workflow.products import generator_code, synthetic_pool, trained_generator
 from ecgrepro.workflow.run import Run
 
@@ -119,7 +120,7 @@ def as_published(run: Run, dataset: str, name: str) -> dict[str, Side]:
 def _published(run: Run, dataset: str, name: str, counts: dict[str, int]) -> Side:
     settings, seed = run.profile.quality.published, run.profile.pool.seed
     changes = settings.model_dump(include={"steps", "batch_size", "sampling_steps"})
-    used = {**GENERATORS[name].published, **changes}
+    used = {**required(GENERATORS[name].published), **changes}
     counts = {code: n for code, n in counts.items() if n}
     train = run.splits(dataset)["train"]
 

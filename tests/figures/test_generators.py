@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgrepro.figures import charts
+from ecgrepro.figures import charts, ecg
 from ecgrepro.figures import generators as figures
 
 
@@ -29,8 +29,8 @@ def test_boxes_of_quantiles_are_those_of_the_values():
 
 def test_strips_take_the_lead_alone():
     record = np.random.default_rng(0).normal(size=(12, 500))
-    whole = charts.strip_grid({"real": {"SR": record}}, 100)
-    alone = charts.strip_grid({"real": {"SR": record[1]}}, 100)
+    whole = ecg.strip_grid({"real": {"SR": record}}, 100)
+    alone = ecg.strip_grid({"real": {"SR": record[1]}}, 100)
     first, second = (axes[0, 0].lines[0].get_ydata() for axes in (whole, alone))
     np.testing.assert_array_equal(first, second)
 

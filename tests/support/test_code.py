@@ -5,7 +5,8 @@ import time
 import pytest
 
 from ecgrepro import EcgreproError
-from ecgrepro.support.code import Package, code_fingerprint
+from ecgrepro.support.code import Memory, code_fingerprint
+from ecgrepro.support.syntax import Package
 
 FILES = {
     "__init__.py": "",
@@ -215,3 +216,18 @@ def test_the_package_itself_is_read_fast_and_nothing_is_imported():
     began = time.process_time()
     assert code_fingerprint("ecgrepro") != code_fingerprint("ecgrepro.cohort")
     assert time.process_time() - began < 5
+
+
+def test_what_has_not_changed_is_not_parsed_again(toy, tmp_path, monkeypatch):
+    root, file = tmp_path / "toy", tmp_path / "cache" / "code.json"
+    first = Memory(Package(root), file).fingerprint(RUN, MODEL)
+    with monkeypatch.context() as patch:
+        patch.setattr(Package, "fingerprint", None)
+        assert Memory(Package(root), file).fingerprint(RUN, MODEL) == first
+    late = root / "late.py"
+    late.write_text(late.read_text().replace("-x", "-2 * x"))
+    assert Memory(Package(root), file).fingerprint(RUN, MODEL) != first
+    file.write_text("{")  # damaged: taken anew
+    assert Memory(Package(root), file).fingerprint(MODEL)
+    nowhere = file / "in a file"
+    assert Memory(Package(root), nowhere).fingerprint(MODEL) == Package(root).fingerprint(MODEL)

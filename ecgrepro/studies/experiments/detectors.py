@@ -118,8 +118,10 @@ def twice(record: np.ndarray, fs: float) -> tuple[float, float, float]:
     second = XQRS(sig=lead / np.percentile(np.abs(lead), 99), fs=XQRS_FS)
     second.detect(verbose=False)
     others = np.asarray(second.qrs_inds, float) * fs / XQRS_FS
-    rates = [60 * fs / np.median(np.diff(p)) if len(p) > 1 else np.nan for p in (peaks, others)]
-    return *rates, matching(peaks, others, TOLERANCE * fs)
+    own, other = (
+        60 * fs / np.median(np.diff(p)) if len(p) > 1 else np.nan for p in (peaks, others)
+    )
+    return own, other, matching(peaks, others, TOLERANCE * fs)
 
 
 def measured_sample(cohort: Cohort, most: int) -> Cohort:

@@ -19,7 +19,7 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.studies.scoring import patients_of
 from ecgrepro.studies.statistics.bootstrap import bootstrap_interval, difference_interval
 from ecgrepro.studies.statistics.proportions import median_bounds, wilson
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 if TYPE_CHECKING:
     from ecgrepro.classifier.classifier import Classifier
@@ -202,7 +202,7 @@ def distance_results(closeness: Sequence[Result], **keys: Any) -> list[Result]:
     found = {(row.metric, row.comparison): row for row in closeness if not row.rhythm}
     chosen = [found[m, c] for m in ("frechet_distance", "coverage") for c in ("", FLOOR)]
     far, floor = chosen[0], chosen[1].value
-    ratio = [x / floor for x in (far.value, far.low, far.high)] if floor else [None]
+    ratio = [required(x) / floor for x in (far.value, far.low, far.high)] if floor else [None]
     return [*chosen, Result("frechet_over_floor", *ratio, n=far.n, **keys)]
 
 
@@ -226,7 +226,7 @@ def copies(
     }
     rows = []
     for space, place in spaces.items():
-        found = near_copies(*(place(c) for c in (train, test, synthetic)), COPY_PERCENTILE)
+        found = near_copies(place(train), place(test), place(synthetic), COPY_PERCENTILE)
         where = {**keys, "scope": space}
         bounds = wilson(found.near.sum(), len(found.near))
         rows.append(Result("copies", found.share, *bounds, n=len(found.near), **where))

@@ -16,7 +16,7 @@ from ecgrepro.cohort import Cohort
 from ecgrepro.studies.arms import Arm
 from ecgrepro.studies.experiments.recipes import CONFIRMED, TRIED
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 
 def validation_results(
@@ -44,7 +44,7 @@ def validation_results(
 
 def best_recipe(recipes: Sequence[Arm], rows: Sequence[Result]) -> Arm:
     """The recipe of the highest mean; of equals the first."""
-    chosen = max(rows, key=lambda row: row.value).arm
+    chosen = max(rows, key=lambda row: required(row.value)).arm
     return next(arm for arm in recipes if arm.name == chosen)
 
 

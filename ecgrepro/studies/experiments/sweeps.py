@@ -18,7 +18,7 @@ from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.cohort import Cohort
 from ecgrepro.studies.experiments.quality import agreement
 from ecgrepro.studies.selection import draw
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 if TYPE_CHECKING:
     from ecgrepro.classifier.classifier import Classifier
@@ -185,7 +185,8 @@ def sampler_results(
         if row.metric == "frechet_distance" and not row.comparison
     }
     where = {**keys, "comparison": slow.name, "scope": fast.name}
-    ratio = distance[fast.name] / distance[slow.name] if distance[slow.name] else None
+    slowly = distance[slow.name]
+    ratio = required(distance[fast.name]) / slowly if slowly else None
     return [
         Result("evaluations_saved", slow.evaluations / fast.evaluations, **where),
         Result("frechet_to_ancestral", ratio, n=len(fast.cohort), **where),

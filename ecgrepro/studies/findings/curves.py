@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 
 def curve(rows: Sequence[Result]) -> tuple[list[float], ...]:
     """Fraction of the real records in %, value, low and high."""
-    points = sorted((100 * row.fraction, row.value, row.low, row.high) for row in rows)
+    points = sorted((100 * required(row.fraction), row.value, row.low, row.high) for row in rows)
     return tuple(list(axis) for axis in zip(*points, strict=True))
 
 

@@ -3,7 +3,7 @@
 from ecgrepro.generators.registry import learned_generators
 from ecgrepro.studies.arms import ACROSS, BOTH, CROSSING, HOSPITALS, MERGED, REAL
 from ecgrepro.studies.findings.wording import mark, number
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 
 def explained(rows: list[Result]) -> list[tuple[str, str]]:
@@ -24,7 +24,7 @@ def explained(rows: list[Result]) -> list[tuple[str, str]]:
     gains = [r for r in f1 if r.scope == MERGED and r.comparison == REAL and _learned(r.arm)]
     if not gains:
         return found
-    best = max(gains, key=lambda row: row.value)
+    best = max(gains, key=lambda row: required(row.value))
     found.append((f"What do synthetic records add at most? ({best.arm})", _shown(best)))
     for scope in HOSPITALS:
         part = next(r for r in f1 if (r.scope, r.comparison, r.arm) == (scope, REAL, best.arm))

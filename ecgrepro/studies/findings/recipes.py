@@ -7,7 +7,7 @@ from ecgrepro.studies.experiments.recipes import ALL_REAL, CONFIRMED, SAME_RECIP
 from ecgrepro.studies.findings.claims import CLOSE
 from ecgrepro.studies.findings.curves import curve
 from ecgrepro.studies.findings.wording import SIGNIFICANT, number
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 HELPS, HARMS, OPEN = "helps", "does not help", "is not established"
 
@@ -18,18 +18,18 @@ def verdict(results: Sequence[Result]) -> str:
     `HELPS` if all differences lie above zero, also after correction; `HARMS` if one lies below.
     """
     gains = _gains(results)
-    if all(r.low > 0 and r.p_value <= SIGNIFICANT for r in gains):
+    if all(required(r.low) > 0 and _significant(r) for r in gains):
         return HELPS
-    worse = any(r.high < 0 and r.p_value <= SIGNIFICANT for r in gains)
+    worse = any(required(r.high) < 0 and _significant(r) for r in gains)
     return HARMS if worse else OPEN
 
 
 def verdict_lines(results: Sequence[Result]) -> list[dict[str, str]]:
     """One line for each fraction: its recipe, the least certain difference, the verdict."""
     lines = []
-    for fraction in sorted({row.fraction for row in results}):
+    for fraction in sorted({required(row.fraction) for row in results}):
         own = [row for row in results if row.fraction == fraction]
-        least = min(_gains(own), key=lambda row: row.low)
+        least = min(_gains(own), key=lambda row: required(row.low))
         lines.append(
             {
                 "fraction": f"{fraction:.0%}",
@@ -45,16 +45,20 @@ def verdict_lines(results: Sequence[Result]) -> list[dict[str, str]]:
 def _remarks(gains: Sequence[Result]) -> list[str]:
     """What a verdict does not say: how nearly it was missed, and what was not to be expected."""
     found = []
-    if all(r.low > 0 for r in gains) and any(r.p_value > SIGNIFICANT for r in gains):
+    if all(required(r.low) > 0 for r in gains) and not all(map(_significant, gains)):
         found.append("every interval lies above zero, but not after correction")
     for row in (r for r in gains if r.comparison == ALL_REAL):
-        within = "within" if row.value >= -CLOSE else "not within"
-        sure = (row.low >= -CLOSE) or (row.high < -CLOSE)
+        within = "within" if required(row.value) >= -CLOSE else "not within"
+        sure = required(row.low) >= -CLOSE or required(row.high) < -CLOSE
         found.append(
             f"{within} {100 * CLOSE:g} points of training on all real records"
             + ("" if sure else ", the bound being inside the interval")
         )
     return found
+
+
+def _significant(difference: Result) -> bool:
+    return required(difference.p_value) <= SIGNIFICANT
 
 
 def _gains(results: Sequence[Result]) -> list[Result]:
@@ -75,7 +79,8 @@ def share_curves(results: Sequence[Result]) -> dict[str, tuple[Sequence[float], 
         "the same recipe, simulator's records": [r for r in tested if r.arm.endswith(SAME_RECIPE)],
         REAL: [r for r in tested if r.arm == REAL],
     }
+    curves: dict[str, tuple[Sequence[float], ...]]
     curves = {name: curve(own) for name, own in by_name.items() if own}
-    for most in (r.value for r in tested if r.arm == ALL_REAL):
-        curves[ALL_REAL] = ([0, 100 * max(chosen)], [most, most])
+    for most in (required(r.value) for r in tested if r.arm == ALL_REAL):
+        curves[ALL_REAL] = ([0, 100 * max(map(required, chosen))], [most, most])
     return curves

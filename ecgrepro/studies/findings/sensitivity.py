@@ -7,7 +7,7 @@ import pandas as pd
 from ecgrepro.closeness import FLOOR
 from ecgrepro.closeness.corruptions import CORRUPTIONS
 from ecgrepro.closeness.verdict import SEEN, half_widths, verdict
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 NOTHING = "none"  # the records as they are
 STRANGERS = "held-out records"
@@ -17,7 +17,7 @@ ATTACKS = ("distance_ratio", "near_copies", "authenticity", "membership_auc")
 MUST_SEE = {PLANTED: ("near_copies",), MEMORIZER: ATTACKS}  # a few copies hardly move the others
 
 
-def verdicts(rows: list[Result]) -> pd.DataFrame:
+def verdicts(rows: Sequence[Result]) -> pd.DataFrame:
     """What each metric makes of each defect at each level: columns metric, defect, level, verdict.
 
     Verdicts are those of `ecgrepro.closeness.verdict`.
@@ -45,11 +45,11 @@ def dose_curves(rows: Sequence[Result], defect: str) -> dict[str, list[tuple[flo
             continue
         apart = half_widths(row, floors.get((row.metric, row.arm, row.fraction)))
         if apart is not None:
-            curves.setdefault(row.metric, []).append((row.fraction, apart))
+            curves.setdefault(row.metric, []).append((required(row.fraction), apart))
     return {metric: sorted(points) for metric, points in curves.items()}
 
 
-def unseen(rows: list[Result]) -> list[str]:
+def unseen(rows: Sequence[Result]) -> list[str]:
     """Defects that no metric sees at their highest level."""
     found = verdicts(rows)
     worst = found["level"] == found.groupby("defect")["level"].transform("max")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ecgrepro.support.results import Result
+from ecgrepro.support.results import Result, required
 
 FEWEST = 10  # test records of a class below which its numbers are flagged
 FLAG = "†"
@@ -75,7 +75,7 @@ def mark(row: Result) -> str:
     """✓ for a difference above zero, also after correction; ✗ for one below; empty otherwise."""
     if row.low is None or pd.isna(row.low) or (row.p_value or 0) > SIGNIFICANT:
         return ""
-    return "✓" if row.low > 0 else "✗" if row.high < 0 else ""
+    return "✓" if row.low > 0 else "✗" if required(row.high) < 0 else ""
 
 
 def marked_number(row: Result) -> str:

@@ -23,14 +23,13 @@ CHUNK = 250  # resamples at once, so that their weights stay in the processor's 
 class Estimate:
     """A value with its interval.
 
-    ``low`` and ``high`` are None where one seed alone cannot give them. Of a difference,
-    ``p_value`` is two-sided, and ``effect`` is Cohen's d for pairs: the mean over seeds in units
-    of their standard deviation; None for one seed, or if all seeds agree.
+    Of a difference, ``p_value`` is two-sided, and ``effect`` is Cohen's d for pairs: the mean over
+    seeds in units of their standard deviation; None for one seed, or if all seeds agree.
     """
 
     value: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     seeds: int
     records: int | None = None
     patients: int | None = None
@@ -82,7 +81,7 @@ def bootstrap_interval(
     (one,), facts, rng = _resampled(
         targets, {"arm": probabilities}, metric, patients, resamples, seed
     )
-    return _estimate(*one, rng, level, **facts)
+    return _estimate(*one, rng, level, difference=False, **facts)
 
 
 def difference_interval(
@@ -148,7 +147,7 @@ def compare_arms(
         )
         for name, (values, draws) in by_name.items()
     }
-    adjusted = holm([e.p_value for e in estimates.values()])
+    adjusted = holm([e.p_value for e in estimates.values() if e.p_value is not None])
     return {n: (e, float(p)) for (n, e), p in zip(estimates.items(), adjusted, strict=True)}
 
 
@@ -219,7 +218,7 @@ def _estimate(
     *,
     records: int,
     patients: int,
-    difference: bool = False,
+    difference: bool,
 ) -> Estimate:
     """Interval from the values per seed (seeds,) and the patient resamples (resamples, seeds)."""
     draws = draws[np.isfinite(draws).all(axis=1)]  # a resample may lack all classes but one

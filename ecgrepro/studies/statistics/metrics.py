@@ -104,10 +104,11 @@ def _curves(
         order = np.argsort(-probabilities[:, c], kind="stable")
         last = np.append(np.diff(probabilities[order, c]) != 0, True)  # of a run of equal scores
         sorted_weights, positive = weights[:, order], targets[order] == c
-        yield tuple(
+        yes, no = (
             np.pad(np.cumsum(sorted_weights * side, axis=1)[:, last], ((0, 0), (1, 0)))
             for side in (positive, ~positive)
         )
+        yield yes, no
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -64,7 +64,9 @@ def _packed(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     facts: dict[str, Any] = {"cases": {}, "curves": {}}
     facts["gaussians"] = {key: float(gaussians[key]) for key in ("closed", "found")}
-    arrays = {f"gaussians.{key}": np.float16(gaussians[key]) for key in ("first", "second")}
+    arrays = {
+        f"gaussians.{key}": np.asarray(gaussians[key], np.float16) for key in ("first", "second")
+    }
     for name, some in cases.items():
         facts["cases"][name], own = pack_cases(f"cases.{name}", some)
         arrays |= own

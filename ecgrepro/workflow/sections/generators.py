@@ -126,10 +126,11 @@ def _settings(model: Generator) -> list[tuple[str, str]]:
 
 
 def _published_facts(side: trials.Side) -> dict[str, float]:
+    settings: Any = side.model.settings  # of a generator that learns
     return {
         **_cost(side.model, side.seconds / len(side.cohort)),
-        "steps": side.model.settings.steps,
-        "batch_size": side.model.settings.batch_size,
+        "steps": settings.steps,
+        "batch_size": settings.batch_size,
     }
 
 

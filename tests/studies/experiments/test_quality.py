@@ -8,6 +8,7 @@ from scipy import stats
 
 from ecgrepro import EcgreproError
 from ecgrepro.cohort import LEADS
+from ecgrepro.generators import GENERATORS
 from ecgrepro.studies.experiments import quality, sweeps
 from ecgrepro.studies.experiments.quality import Hearts
 from ecgrepro.studies.findings import bars as comparison
@@ -180,8 +181,8 @@ def test_matched_records_are_as_many_of_each_rhythm():
 
 
 def test_only_what_was_published_is_shown_as_published(run):
-    assert trials.published_settings("diffwave")["blocks"] == 30
-    assert trials.published_settings("unet") is None
+    assert GENERATORS["diffwave"].published["blocks"] == 30
+    assert GENERATORS["unet"].published is None
     assert trials.as_published(run, "chapman", "unet") == {}
 
 

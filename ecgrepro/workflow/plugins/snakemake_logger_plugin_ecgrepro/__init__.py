@@ -7,6 +7,7 @@ path of the process that it starts (`ecgrepro.workflow.runner`), which reads the
 import json
 import sys
 from logging import LogRecord
+from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 
@@ -17,11 +18,11 @@ _KEPT = ("jobid", "job_id", "jobs", "rule_name", "wildcards", "reason", "log", "
 class LogHandler(LogHandlerBase):
     """Writes one line of JSON for each record: its event, its message and what `_KEPT` names."""
 
-    writes_to_stream = True
-    writes_to_file = False
-    has_filter = True
-    has_formatter = True
-    needs_rulegraph = False
+    writes_to_stream = property(lambda _: True)
+    writes_to_file = property(lambda _: False)
+    has_filter = property(lambda _: True)
+    has_formatter = property(lambda _: True)
+    needs_rulegraph = property(lambda _: False)
 
     def emit(self, record: LogRecord) -> None:
         """Write a record."""
@@ -36,7 +37,7 @@ class LogHandler(LogHandlerBase):
         sys.stdout.flush()
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """JSON values of Snakemake's own mappings and sequences."""
     if hasattr(value, "items"):
         return dict(value.items())
