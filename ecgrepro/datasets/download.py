@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pooch
 import requests
+from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from ecgrepro.datasets import FOLDERS
@@ -155,7 +156,7 @@ class Fetcher:
         self.stop = threading.Event()  # set: nothing is fetched any more
         self._session = requests.Session()  # keeps its connections open
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=MOST_JOBS))
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=MOST_JOBS))
         self._partial = root / ".partial"
         self._remove_partial()  # of a download that was killed
         self._pooch = pooch.create(self._partial, self.base, retry_if_failed=ATTEMPTS - 1)
