@@ -77,8 +77,8 @@ def train(
     }
     from ecgrepro.generators import make_generator
 
-    seed = known["seed"] if seed is None else seed
-    model = make_generator(generator, settings, seed=seed, device=read_device(device))
+    chosen = int(known["seed"]) if seed is None else seed
+    model = make_generator(generator, settings, seed=chosen, device=read_device(device))
     from ecgrepro.datasets import load_cohort
 
     cohort = load_cohort(
@@ -108,7 +108,9 @@ def sample(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Records drawn at once.")] = 64,
     device: Device = "auto",
-    format: Annotated[Format, typer.Option(help="Files for ECG programs, or arrays.")] = "wfdb",
+    format: Annotated[
+        Format, typer.Option(help="Files for ECG programs, or arrays.")
+    ] = Format.wfdb,
     force: Force = False,
 ) -> None:
     """Sample synthetic records of given rhythms; after a kill, the same command goes on."""
@@ -240,9 +242,7 @@ def _split(cohort: Cohort, folds: dict[str, list[int]]) -> dict:
             f"warning: no training record of {', '.join(empty)}: the generator cannot sample them",
             file=sys.stderr,
         )
-    if not len(parts["validation"]):
-        parts["validation"] = None
-    return parts
+    return {name: part if len(part) else None for name, part in parts.items()}
 
 
 def _replace(out: Path, save: Callable[[Path], Path], *, force: bool) -> Path:
@@ -288,7 +288,8 @@ def _report_training(model: Generator, place: Path) -> None:
         if key in last:
             said.append(f"{key.replace('_', ' ')} {last[key]:.4f}")
     print(f"trained {model.name}: {', '.join(said)}: {place}")
-    first = max(model.shape.counts, key=model.shape.counts.get)
+    counts = model.shape.counts if model.shape else {}
+    first = max(counts, key=lambda code: counts[code])
     command = ["ecgrepro", "sample", str(place), "--rhythm", f"{first}=100", "--out",
                f"{place}-samples"]  # fmt: skip
     print(f"next: {shlex.join(command)}")

@@ -66,7 +66,7 @@ def index(root: Path, files: RecordFiles, *, ningbo: bool = False, origin: str =
         ),
         fingerprint=files.fingerprint,
         read_comments=read_comments,
-        listed=listed and len(listed),
+        listed=None if listed is None else len(listed),
         missing=len(listed - set(names)) if listed else None,
     )
 

@@ -211,7 +211,7 @@ def _labels(hospital: str, patients: np.ndarray, folds: np.ndarray) -> list[str]
         waiting[int(folds[np.flatnonzero(patients == patient)[0]])].append(patient)
     sizes = pd.Series(patients).value_counts().to_dict()
     mix = MIX[hospital]
-    rhythms = sorted(mix, key=mix.get)
+    rhythms = sorted(mix, key=lambda rhythm: mix[rhythm])
     left = {r: round(len(patients) * mix[r] / sum(mix.values())) for r in rhythms}
     given = {}
 

@@ -119,8 +119,9 @@ def read_record(header: Header, units: dict[str, float] = MILLIVOLTS) -> Record:
 def _read_format16(header: Path, lines: list[str]) -> _Raw | None:
     """Signals of a plain format-16 record; None if the header is of another form."""
     head = _RECORD_LINE.fullmatch(lines[0]) if lines else None
-    rows = [_SIGNAL_LINE.fullmatch(line) for line in lines[1:]]
-    if not head or not rows or not all(rows) or len(rows) != int(head[2]):
+    found = [_SIGNAL_LINE.fullmatch(line) for line in lines[1:]]
+    rows = [row for row in found if row]
+    if not head or not rows or len(rows) < len(found) or len(rows) != int(head[2]):
         return None
     files = {(row["file"], row["offset"]) for row in rows}
     if len(files) > 1:
@@ -211,7 +212,7 @@ def _to_physical(raw: _Raw, where: str, accepted: dict[str, float]) -> Record:
         _check_amplitude((lowest - baselines) * scale, (highest - baselines) * scale, where)
     digital = raw.digital if order == sorted(order) else raw.digital[order]
     middle = digital[:, round(raw.fs) : round((SECONDS - 1) * raw.fs)]
-    digest = hashlib.sha256(np.ascontiguousarray(middle))
+    digest = hashlib.sha256(np.ascontiguousarray(middle).data)
     ecg = digital - baselines[order, None]
     ecg *= scale[order, None]
     return Record(ecg, raw.fs, unit, digest.hexdigest())

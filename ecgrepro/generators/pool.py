@@ -284,7 +284,7 @@ class _Writer:
         """Append records of shape (batch, leads, samples)."""
         batch = np.ascontiguousarray(batch, "<f4")
         signals, digests = self.files
-        signals.write(batch)
+        signals.write(batch.data)
         digests.write(b"".join(bytes.fromhex(record_digest(record)) for record in batch))
         self.done += len(batch)
         if time.monotonic() - self.saved >= _SAVE_SECONDS:

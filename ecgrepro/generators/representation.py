@@ -5,7 +5,7 @@ independent leads, each divided by its standard deviation over the training reco
 four leads follow from them exactly (Einthoven, Goldberger).
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -82,7 +82,7 @@ def shape_of(cohort: Cohort) -> Shape:
         leads=cohort.leads,
         samples=cohort.signals.shape[2],
         fs=cohort.fs,
-        units=cohort.units,
+        units=cast(Literal["z", "mV"], cohort.units),
         scales=_scales(cohort) if cohort.units == "mV" else (),
         fingerprint=cohort.fingerprint,
     )

@@ -90,7 +90,7 @@ class Memory:
 
     def _state_of_files(self) -> str:
         root = self.package.root
-        found = [[str(root), platform.python_version()]]
+        found: list[list] = [[str(root), platform.python_version()]]
         for path in sorted(root.rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
                 status = path.stat()

@@ -76,8 +76,9 @@ class Package:
         parent, _, last = name.rpartition(".")
         if module := self.module(parent):
             found = self._look_up(module, (last,))
-            if found and not any(isinstance(target, str) for target in found):
-                return found
+            units = [target for target in found or [] if not isinstance(target, str)]
+            if units and units == found:
+                return units
         raise EcgreproError(
             f"{name} is no module of the package {self.root.name} and no function, class or "
             "constant in one: name one as in package.module.function"
@@ -96,6 +97,7 @@ class Package:
         """The content of a definition, for the digest, and the definitions that it names."""
         if unit not in self._read:
             module = self.module(unit[0])
+            assert module is not None
             if unit[1] == _ALL:
                 self._read[unit] = b"", frozenset(self._parts(module))
             else:
@@ -215,7 +217,9 @@ class _Module:
         """The statements that define a name, or the effects."""
         return self.effects if name == _EFFECTS else self.definitions[name]
 
-    def bindings(self, imports: Iterable[ast.stmt]) -> dict[str, tuple[str, str]]:
+    def bindings(
+        self, imports: Iterable[ast.Import | ast.ImportFrom]
+    ) -> dict[str, tuple[str, str]]:
         """Of each name that the imports bind, the module and the name in it ("": the module)."""
         found = {}
         for node in imports:
@@ -294,7 +298,7 @@ class _Tree:
         else:
             self.words.append(f"{value!r}")
 
-    def _visit_chain(self, node: ast.Attribute | ast.Name) -> None:
+    def _visit_chain(self, node: ast.expr) -> None:
         attributes = []
         while isinstance(node, ast.Attribute):
             attributes.append(node.attr)
@@ -321,9 +325,10 @@ def _defined(statement: ast.stmt) -> list[str]:
     names: list[str] = []
     for target in targets:
         inner = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
-        if not all(isinstance(one, ast.Name) for one in inner):
+        own = [one.id for one in inner if isinstance(one, ast.Name)]
+        if len(own) < len(inner):
             return []  # an attribute or an item of something: an effect
-        names += [one.id for one in inner]
+        names += own
     return names
 
 

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from multiprocessing import connection, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
-from lightning_fabric.plugins.environments.lightning import find_free_network_port
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.plugins.environments.lightning import (
+    LightningEnvironment,
+    find_free_network_port,
+)
+from lightning_fabric.strategies.ddp import DDPStrategy
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
@@ -73,8 +76,8 @@ def start_fabric(device: torch.device, count: int, precision: str) -> Fabric:
         devices=places if device.index is None else [device.index],
         num_nodes=nodes,
         strategy=DDPStrategy() if several else "auto",
-        precision=precision,
-        plugins=plugins,
+        precision=cast(Any, precision),
+        plugins=cast(Any, plugins),
     )
     fabric.launch()
     return fabric
@@ -86,7 +89,7 @@ class Team:
     def __init__(self, fabric: Fabric):
         self.size, self.rank = fabric.world_size, fabric.global_rank
         # Clocks and signals go by the CPU: the GPU need not be waited for.
-        self._group = distributed.new_group(backend="gloo") if self.size > 1 else None
+        self._group: Any = distributed.new_group(backend="gloo") if self.size > 1 else None
 
     def agree(self, *values: float) -> tuple[float, ...]:
         """The values of the first process, in all of them."""
@@ -186,7 +189,7 @@ def _work(rank: int, count: int, port: int, job: bytes, folder: str) -> None:
     except KeyboardInterrupt:
         outcome = {"signal": int(signal.SIGINT)}
     except SystemExit as end:
-        outcome = {"signal": int(end.code) - 128}
+        outcome = {"signal": int(cast(int, end.code)) - 128}
     except EcgreproError as error:
         outcome = {"error": str(error)}
     except Exception:

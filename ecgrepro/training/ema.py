@@ -38,7 +38,7 @@ class MovingAverage:
     def update(self, step: int) -> None:
         """Update the average after training step ``step``; step 0 copies the model."""
         kept = min(self.decay, (1 + step) / (10 + step)) if step else 0.0
-        torch._foreach_lerp_(self._ours, self._theirs, 1 - kept)
+        torch._foreach_lerp_(self._ours, self._theirs, 1 - kept)  # pyright: ignore
 
     @torch.no_grad()
     def copy_buffers(self) -> None:

@@ -9,7 +9,7 @@ import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from ecgrepro.training.settings import TrainingSettings
 
 __all__ = ["CHECKPOINT", "choose_device", "train"]
 
+Model = TypeVar("Model", bound=nn.Module)
 _HISTORY_POINTS = 100
 _VALIDATION = 2**40  # seeds of validation are those of steps that no training reaches
 
@@ -55,7 +56,7 @@ class _Job:
 
 
 def train(
-    model: nn.Module,
+    model: Model,
     signals: Tensor,
     targets: Tensor,
     settings: TrainingSettings,
@@ -68,7 +69,7 @@ def train(
     devices: int | Literal["auto"] = "auto",
     log_dir: str | Path | None = None,
     title: str = "training",
-) -> tuple[nn.Module, list[dict]]:
+) -> tuple[Model, list[dict]]:
     """Train ``model`` and return it with averaged weights, and the history.
 
     Several processes divide the batch of each step among them. The result is that of a single
@@ -134,7 +135,7 @@ def train(
         log_dir, title,
     )  # fmt: skip
     if count == 1 or started_by_torchrun():
-        return _train_here(job, count)
+        return cast(tuple[Model, list[dict]], _train_here(job, count))
     saves = checkpoint_dir is not None
     tensors, history = launch(_train_here, job, count, count=count, hold_signals=saves)
     trained = copy.deepcopy(model).to(place).eval()
@@ -240,6 +241,7 @@ class _Training:
             max_norm=self.settings.clip_norm,
             error_if_nonfinite=False,
         )
+        assert norm is not None
         self.guard.note(self.state.step, rate, self.team.mean(total), norm)
         self.optimizer.step()
         self.average.update(self.state.step)
@@ -290,10 +292,12 @@ class _Training:
         tensors |= {f"averaged.{k}": v for k, v in self.average.module.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
+        assert self.store is not None
         self.store.save(vars(self.state), tensors)
 
     def _restore(self) -> None:
         """Continue from the checkpoint, if there is one."""
+        assert self.store is not None
         found = self.store.restore()
         if found is None:
             return

@@ -70,6 +70,8 @@ class DiscreteDenoiser(Denoiser):
         ``beta`` of the first and last level.
     """
 
+    sigmas: Tensor
+
     def __init__(
         self,
         network: nn.Module,
@@ -141,6 +143,9 @@ class PatchDenoiser(Denoiser):
     sigma_min, sigma_max
         Range of noise levels of a sampler.
     """
+
+    components: Tensor
+    variances: Tensor
 
     def __init__(
         self,
@@ -258,6 +263,8 @@ class DenoisingLoss(nn.Module):
     label_dropout
         Probability with which the null label replaces a record's own.
     """
+
+    null: Tensor
 
     def __init__(self, denoiser: Denoiser, *, null: Tensor, label_dropout: float = 0.1):
         super().__init__()

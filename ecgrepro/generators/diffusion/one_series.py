@@ -9,6 +9,8 @@ Source of the procedure: version 0.4.1 of the package (MIT licence); the code he
 """
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -49,15 +51,19 @@ class OneSeries(nn.Module):
             nn.ModuleList(Convolve(filters, filters, 2, dilation, causal=True) for _ in range(2))
             for dilation in dilations
         )
-        for first, second in self.blocks:
+        for first, second in self._pairs():
             weight_norm(first.convolution)
             weight_norm(second.convolution)
         self.out = nn.Linear(filters, features)
 
+    def _pairs(self) -> Iterable[tuple[Convolve, Convolve]]:
+        """The two convolutions of each block."""
+        return cast(Iterable[tuple[Convolve, Convolve]], self.blocks)
+
     def forward(self, x: Tensor) -> Tensor:
         """What to subtract from x (B, T, features), of the same shape."""
         h = total = F.dropout(F.relu(self.enter(x)), 0.05, self.training)
-        for first, second in self.blocks:
+        for first, second in self._pairs():
             y = F.relu(second(F.relu(first(h))))
             h = F.relu(h + y)
             total = total + y

@@ -93,7 +93,7 @@ def sample_dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 
     Second order with one evaluation of the network a step: it reuses the previous estimate.
     """
-    before, h_before = None, None
+    before, h_before = None, torch.zeros(())
     for now, then in pairwise(sigmas):
         denoised = denoise(x, now)
         if then == 0:

@@ -9,7 +9,8 @@ Sources: Ho et al. 2020 and Dhariwal and Nichol 2021 (arXiv 2105.05233) for the 
 models; Karras et al. 2022 for the process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -83,14 +84,14 @@ class UNet(nn.Module):
         condition = self.condition(noise_level, labels)
         h = self.stem(F.pad(x, (0, 0, 0, -length % 2 ** len(self.shrink))))
         skips = []
-        for i, stages in enumerate(self.down):
+        for i, stages in enumerate(cast(Iterable[Iterable[Stage]], self.down)):
             if i:  # two neighbouring positions become one
                 h = self.shrink[i - 1](h.unflatten(1, (-1, 2)).flatten(2))
             for stage in stages:
                 h = stage(h, condition)
                 skips.append(h)
         h = self.middle(h, condition)
-        for i, stages in reversed(list(enumerate(self.up))):
+        for i, stages in reversed(list(enumerate(cast(Iterable[Iterable[Stage]], self.up)))):
             for stage in stages:
                 h = stage(torch.cat([h, skips.pop()], dim=-1), condition)
             if i:
@@ -119,7 +120,7 @@ class Stage(nn.Module):
         self.shortcut = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
         self.attention = Attention(outputs, outputs // head_width, embedding)
         nn.init.zeros_(self.second.convolution.weight)
-        nn.init.zeros_(self.second.convolution.bias)
+        nn.init.zeros_(cast(Tensor, self.second.convolution.bias))
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
         """h (B, T, inputs), condition (B, E) -> (B, T, outputs)."""

@@ -14,6 +14,7 @@ codes are reset.
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from ecgrepro.training.randomness import step_generator
 
 CHUNK = 64  # records that are encoded together
 STARTERS = 256  # records that initialize principal components and k-means
+Pair = tuple[Tensor, Tensor]  # signals and targets
 
 
 class TimeVQVAEGenerator(Generator):
@@ -78,7 +80,7 @@ class TimeVQVAEGenerator(Generator):
         )
 
     def _fit_tokenizer(
-        self, data: tuple, check: tuple | None, folder: Path | None
+        self, data: Pair, check: Pair | None, folder: Path | None
     ) -> tuple[Tokenizer, list[dict]]:
         s = self.settings.tokenizer
         tokenizer = self._build_tokenizer()
@@ -97,7 +99,7 @@ class TimeVQVAEGenerator(Generator):
         return trained.tokenizer.eval(), [{**entry, "stage": "tokenizer"} for entry in history]
 
     def _fit_priors(
-        self, data: tuple, check: tuple | None, folder: Path | None
+        self, data: Pair, check: Pair | None, folder: Path | None
     ) -> tuple[nn.ModuleDict, list[dict]]:
         trained, history = train(
             self._loss(self._build_priors(self.tokenizer)),
@@ -201,7 +203,7 @@ class TimeVQVAEGenerator(Generator):
         codes: dict[str, Tensor] = {}
         for band, iterations in self._iterations(steps).items():
             logits = guided_logits(
-                self.priors[band],
+                cast(Prior, self.priors[band]),
                 labels,
                 len(shape.classes),
                 s.guidance if guidance is None else guidance,

@@ -8,6 +8,7 @@ Sampling unmasks one level after the other, the most confident codes first.
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ class Prior(nn.Module):
             x = x + torch.where(known, table(codes[..., i].clamp(min=0)), self.masks[i])
         if coarse is not None:
             context = sum(table(coarse[..., i]) for i, table in enumerate(self.coarse))
-            x = x + _stretched(context, self.positions)
+            x = x + _stretched(cast(Tensor, context), self.positions)
         label = self.label(labels)[:, None]
         x = torch.cat([label, x + label], dim=1)  # the class is a token, and is added to all others
         for block in self.blocks:
@@ -180,7 +181,7 @@ class PriorLoss(nn.Module):
     def forward(self, packed: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Loss of packed codes (B, shifts, n) with labels (B,); draws a shift for each record."""
         losses = self.losses(packed, labels, generator)
-        return sum(loss.mean() for loss in losses.values()) / len(losses)
+        return cast(Tensor, sum(loss.mean() for loss in losses.values())) / len(losses)
 
     def losses(self, packed: Tensor, labels: Tensor, generator: torch.Generator) -> dict:
         """Cross-entropy of each masked code, by band; arguments as `forward`."""
@@ -190,7 +191,7 @@ class PriorLoss(nn.Module):
         hidden = torch.rand(n, generator=generator, device=device) < self.label_dropout
         labels = torch.where(hidden, self.null, labels)
         return {
-            band: self._band(prior, codes[band], labels, codes["low"], generator)
+            band: self._band(cast(Prior, prior), codes[band], labels, codes["low"], generator)
             for band, prior in self.priors.items()
         }
 

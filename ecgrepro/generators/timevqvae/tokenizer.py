@@ -6,6 +6,7 @@ bands. Leads are channels throughout: a code describes all leads.
 """
 
 import math
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,8 @@ class BandSplit(nn.Module):
     samples
         Samples of a record.
     """
+
+    window: Tensor
 
     def __init__(self, n_fft: int, samples: int):
         super().__init__()
@@ -159,18 +162,18 @@ class Codebooks(nn.Module):
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Decode codes (B, T, levels) to the sum of their vectors, (B, T, D)."""
-        return sum(F.embedding(codes[..., i], t) for i, t in enumerate(self.tables()))
+        return cast(Tensor, sum(F.embedding(codes[..., i], t) for i, t in enumerate(self.tables())))
 
     def tables(self) -> list[Tensor]:
         """Vectors of each level, (codes, D)."""
-        return [level.codebook for level in self.levels]
+        return [cast(Tensor, level.codebook) for level in self.levels]
 
 
 def _network(into: int, width: int, out: int, blocks: int) -> nn.Sequential:
     """Residual blocks, (B, T, into) -> (B, T, out); initially the output is zero."""
     last = Convolve(width, out, 1)
     nn.init.zeros_(last.convolution.weight)
-    nn.init.zeros_(last.convolution.bias)
+    nn.init.zeros_(cast(Tensor, last.convolution.bias))
     return nn.Sequential(
         Convolve(into, width, 1),
         *(ResidualBlock(width, 2**i) for i in range(blocks)),
@@ -196,6 +199,9 @@ class BandTokenizer(nn.Module):
     levels
         Codes at a position.
     """
+
+    basis: Tensor
+    scale: Tensor
 
     def __init__(self, features: int, frames: int, s: TokenizerSettings, stride: int, levels: int):
         super().__init__()
@@ -249,7 +255,7 @@ class Tokenizer(nn.Module):
         self.split = BandSplit(s.n_fft, samples)
         strides = {"low": s.low_stride, "high": s.high_stride}
         levels = {"low": s.low_levels, "high": s.high_levels}
-        self.bands = nn.ModuleDict(
+        bands = nn.ModuleDict(
             {
                 band: BandTokenizer(
                     self.split.features(band, leads),
@@ -261,6 +267,7 @@ class Tokenizer(nn.Module):
                 for band in BANDS
             }
         )
+        self.bands = cast(dict[str, BandTokenizer], bands)
 
     def start(self, x: Tensor, seed: int) -> None:
         """Initialize what gradients do not learn, from training records (B, C, T)."""
@@ -278,10 +285,11 @@ class Tokenizer(nn.Module):
 
     def decode(self, codes: dict[str, Tensor]) -> Tensor:
         """Codes of each band, (B, positions, levels) -> records (B, C, T)."""
-        return sum(
+        records = sum(
             self.split.inverse(band, tokenizer.decode(tokenizer.codebooks.lookup(codes[band])))
             for band, tokenizer in self.bands.items()
         )
+        return cast(Tensor, records)
 
 
 class TokenizerLoss(nn.Module):
@@ -306,7 +314,9 @@ class TokenizerLoss(nn.Module):
 
     def forward(self, signals: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
         """Loss of signals (B, C, T), a scalar; ``targets`` and ``generator`` are not used."""
-        split, loss, whole = self.tokenizer.split, 0.0, 0.0
+        split = self.tokenizer.split
+        loss: Any = 0.0
+        whole: Any = 0.0
         for band, frames in split(signals).items():
             tokenizer = self.tokenizer.bands[band]
             z, _, commitment = tokenizer.codebooks(tokenizer.encode(frames))
@@ -320,7 +330,8 @@ class TokenizerLoss(nn.Module):
 
     def _spectral(self, real: Tensor, decoded: Tensor) -> Tensor:
         """Spectral loss: mean absolute difference of magnitudes, over several window lengths."""
-        both, total = torch.stack([real, decoded]).flatten(0, 2), 0.0  # (2 * B * C, T)
+        both = torch.stack([real, decoded]).flatten(0, 2)  # (2 * B * C, T)
+        total: Any = 0.0
         for n in self.SCALES:
             window = torch.hann_window(n, device=both.device)
             spectrum = torch.stft(both, n, n // 2, window=window, return_complex=True)
