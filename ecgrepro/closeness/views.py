@@ -6,7 +6,7 @@ can be drawn where there are neither recordings nor classifiers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,9 @@ from ecgrepro.closeness.metrics.spectrum import mean_spectrum
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 STRIP_LEADS = ("II", "V1")
 HIGHEST = 45.0  # Hz up to which spectra are shown
-View = TypeVar("View", bound="DataclassInstance")
+View = TypeVar("View")
 
 
 def pack(name: str, view: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -41,7 +38,9 @@ def unpack(
     kind: type[View], name: str, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> View:
     """The view that `pack` took apart; tuples come back as lists."""
-    own = {f.name: arrays[f"{name}.{f.name}"] for f in fields(kind) if f.name not in facts}
+    own = {
+        f.name: arrays[f"{name}.{f.name}"] for f in fields(cast(Any, kind)) if f.name not in facts
+    }
     return kind(**facts, **own)
 
 
