@@ -15,7 +15,7 @@ from torch import Tensor
 from ecgrepro.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.pool import Plan, draw_in_memory, draw_on_disk
-from ecgrepro.generators.registry import GENERATORS
+from ecgrepro.generators.registry import find_generator
 from ecgrepro.generators.representation import Shape, check_cohort, shape_of, to_channels
 from ecgrepro.generators.saved import VERSION, read_saved, write_saved
 from ecgrepro.generators.settings import GeneratorSettings
@@ -74,9 +74,10 @@ class Generator(ABC):
         Raises
         ------
         EcgreproError
-            A key is unknown or a value out of range; the message says what is allowed.
+            A key is unknown or a value out of range, or the class has no entry in the registry;
+            the message says what is allowed.
         """
-        model = GENERATORS[cls.name].settings_class()
+        model = find_generator(cls.name).settings_class()
         if isinstance(settings, model):
             return settings
         try:
@@ -272,7 +273,7 @@ class Generator(ABC):
 
     @abstractmethod
     def _state(self) -> dict:
-        """Tensors to save, by name."""
+        """Tensors to save, by name; on any device, and of any layout in memory."""
 
     @abstractmethod
     def _restore(self, tensors: dict) -> None:
@@ -334,7 +335,7 @@ def record_seeds(
     Examples
     --------
     >>> first, again = record_seeds([("SR", 0), ("SR", 0)], ("SR", "AFIB"), seed=7)
-    >>> first.integers(100) == again.integers(100)
+    >>> bool(first.integers(100) == again.integers(100))
     True
     """
     for code, number in plan:

@@ -39,7 +39,8 @@ def write_saved(directory: Path, facts: dict[str, Any], tensors: dict[str, Tenso
         raise EcgreproError(f"{directory} already exists: remove it or choose another place")
     try:
         with whole_folder(directory) as partial:
-            save_file(tensors, partial / WEIGHTS)
+            packed = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+            save_file(packed, partial / WEIGHTS)
             facts = {"format": VERSION, **facts, "sha256": file_digest(partial / WEIGHTS)}
             facts["seal"] = _seal(facts)
             (partial / FACTS).write_text(json.dumps(facts, indent=1))

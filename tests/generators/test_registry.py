@@ -9,11 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from helpers.cohorts import sines
+from helpers.cohorts import millivolts, sines
 from helpers.commands import run
-from helpers.toy import ToySettings
+from helpers.toy import ToyGenerator, ToySettings
 
-from ecgrepro import EcgreproError, load_generator, make_generator
+from ecgrepro import Cohort, EcgreproError, load_generator, make_generator
+from ecgrepro.datasets.wfdb_export import export_wfdb
 from ecgrepro.generators.registry import GENERATORS, GeneratorInfo, learned_generators
 from ecgrepro.studies.profiles import FOLDER, load_profile
 from ecgrepro.support.provenance import PROJECT
@@ -63,6 +64,39 @@ def test_the_command_line_and_the_documentation_tell_of_it(entry, monkeypatch):
     import registry
 
     assert ("toy", "Toy model", "no", "yes", "Records with noise.") in registry.rows()
+
+
+def test_the_command_line_trains_it_and_samples_from_it(entry, tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGREPRO_CACHE", str(tmp_path / "cache"))
+    trained = make_generator("simulator").fit(millivolts(6, samples=1000))
+    records = trained.sample({"SR": 12, "AFIB": 10}, seed=0)
+    export_wfdb(records, tmp_path / "records")
+    told = run("train", "toy", "--dataset", tmp_path / "records", "--scale", "mV", "--device",
+               "cpu", "--set", "noise=0.5", "--out", tmp_path / "model")  # fmt: skip
+    assert told.exit_code == 0 and "trained toy: " in told.output
+    assert load_generator(tmp_path / "model").settings == ToySettings(noise=0.5)
+    told = run("sample", tmp_path / "model", "--rhythm", "AFIB=2", "--format", "npy", "--out",
+               tmp_path / "pool")  # fmt: skip
+    assert told.exit_code == 0 and set(Cohort.open(tmp_path / "pool").table["origin"]) == {"toy"}
+    with pytest.raises(EcgreproError, match="nose: unknown key; allowed: noise"):
+        run("train", "toy", "--dataset", tmp_path / "records", "--set", "nose=1", "--out",
+            tmp_path / "other")  # fmt: skip
+
+
+def test_a_model_without_an_entry_says_so():
+    with pytest.raises(EcgreproError, match="unknown generator 'toy': choose one of 'diffwave'"):
+        ToyGenerator()
+
+
+def test_names_titles_and_settings_are_read_without_torch():
+    program = (
+        "import sys\n"
+        "from ecgrepro.generators.registry import GENERATORS\n"
+        "for entry in GENERATORS.values(): entry.settings_class()()\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def copy_of_the_project(target: Path) -> Path:

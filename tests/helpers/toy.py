@@ -1,4 +1,4 @@
-"""A generator in one file: class means with noise. `tests/generators/test_registry.py` adds it."""
+"""A generator in one file: records with noise. `tests/generators/test_registry.py` adds it."""
 
 from pathlib import Path
 

@@ -38,7 +38,7 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7
 
     Examples
     --------
-    >>> karras_sigmas(3, 0.1, 10.0, rho=1.0).tolist()
+    >>> [round(sigma, 2) for sigma in karras_sigmas(3, 0.1, 10.0, rho=1.0).tolist()]
     [10.0, 5.05, 0.1, 0.0]
     """
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
