@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
 
 FOLDER = PROJECT / "notebooks"
+MADE_BY = "ECGREPRO_RUN"  # tells the notebook of a page the folder of the run that executes it
 TITLES = {HOSPITALS[0]: "PTB-XL", HOSPITALS[1]: "Chapman", MERGED: "both hospitals merged"}
 EXPLAINED = "03_closeness_explained"
 SECTIONS = {
@@ -168,7 +171,7 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     parameters = {"profile": profile, "data": data, "run": "own", "run_dir": str(run_dir)}
     started, clock = datetime.now(UTC), time.perf_counter()
     try:
-        with own_sockets() as config:
+        with own_sockets() as config, _told(run_dir):
             notebook = papermill.execute_notebook(
                 FOLDER / f"{page.section}.ipynb",
                 failed,
@@ -196,6 +199,16 @@ def execute(page: Page, *, profile: str, data: str, run_dir: Path) -> Path:
     write_whole(target, nbformat.writes(notebook) + "\n")
     failed.unlink()
     return target
+
+
+@contextmanager
+def _told(run_dir: Path) -> Iterator[None]:
+    """Tell the kernels that are started here which run executes them."""
+    os.environ[MADE_BY] = str(run_dir)
+    try:
+        yield
+    finally:
+        del os.environ[MADE_BY]
 
 
 def command(page: Page, profile: str, data: str) -> str:

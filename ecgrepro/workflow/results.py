@@ -7,6 +7,7 @@ lacks is made first, by the study's one engine (`ecgrepro.workflow.runner`).
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ecgrepro.support.files import whole_file
 from ecgrepro.support.provenance import PROJECT
 from ecgrepro.support.results import Result, read_content, write_results
 from ecgrepro.workflow.jobs import Graph, run_directory
-from ecgrepro.workflow.pages import find_page
+from ecgrepro.workflow.pages import MADE_BY, find_page
 from ecgrepro.workflow.sections import Section
 
 OWN = "own"
@@ -82,7 +83,8 @@ def ask(
         run that comes with the project: ``"smoke"`` (simulated recordings, brief trainings, numbers
         mean nothing), ``"partial"`` or ``"confirm"`` (real recordings).
     run_dir
-        Folder of a run of one's own, by default ``runs/<profile>-<data>``.
+        Folder of a run of one's own, by default ``runs/<profile>-<data>``. In a page that this run
+        executes, its results are there and are shown as they are.
 
     Raises
     ------
@@ -100,7 +102,8 @@ def ask(
         return read_section(stored_run(run), section, instance)
     directory = Path(run_dir) if run_dir else run_directory(profile, data)
     name = find_page(load_profile(profile, data), f"{section}/{instance}").name
-    if not is_current(Graph(profile, data, directory), name):
+    inside = os.environ.get(MADE_BY) == str(directory)
+    if not inside and not is_current(Graph(profile, data, directory), name):
         from ecgrepro.workflow.runner import run_study
 
         run_study(profile, data, directory=directory, results=name)

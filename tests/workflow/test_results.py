@@ -14,6 +14,7 @@ from ecgrepro.studies.profiles import FOLDER
 from ecgrepro.support.results import Result, read_content
 from ecgrepro.workflow import runner
 from ecgrepro.workflow.jobs import Graph
+from ecgrepro.workflow.pages import MADE_BY
 from ecgrepro.workflow.results import ask, is_current, read_section, stored_run, write_section
 from ecgrepro.workflow.sections import Section, for_figure
 
@@ -141,6 +142,23 @@ def test_results_of_another_key_are_not_current(tmp_path):
     assert not is_current(other, name)
     figures.unlink()
     assert not is_current(graph, name)
+
+
+def test_a_page_shows_the_run_that_executes_it_whatever_code_changes_meanwhile(
+    tmp_path, monkeypatch
+):
+    def run_study(*_, **__):
+        raise AssertionError("a page of a run asks for a run")
+
+    monkeypatch.setattr(runner, "run_study", run_study)
+    own = {"profile": tiny(tmp_path), "run_dir": tmp_path / "run"}
+    write_section(
+        own["run_dir"], "01_data/chapman", Section(ROWS), {**FACTS, "key": "of other code"}
+    )
+    with pytest.raises(AssertionError):
+        ask("01_data", "chapman", **own)
+    monkeypatch.setenv(MADE_BY, str(own["run_dir"]))
+    assert ask("01_data", "chapman", **own).rows == ROWS
 
 
 @pytest.mark.slow
