@@ -80,7 +80,7 @@ def guidance_curves(frame: pd.DataFrame, own: float) -> Figure:
     Parameters
     ----------
     frame
-        See `ecgrepro.report.generators.guidance_frame`.
+        See `ecgrepro.report.trials.guidance_frame`.
     own
         Guidance scale of the study.
     """
@@ -100,7 +100,7 @@ def step_curves(frame: pd.DataFrame) -> Axes:
     Parameters
     ----------
     frame
-        See `ecgrepro.report.generators.step_frame`.
+        See `ecgrepro.report.trials.step_frame`.
     """
     value = "Fréchet distance over its floor"
     curves = {
@@ -150,7 +150,7 @@ def cost_against_quality(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame
-        See `ecgrepro.report.generators.cost_frame`.
+        See `ecgrepro.report.generators_compared.cost_frame`.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.8))
     pairs = (

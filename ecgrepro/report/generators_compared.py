@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgrepro.report.generators import AGREEMENT, DISTANCE
+from ecgrepro.report.trials import AGREEMENT, DISTANCE
 from ecgrepro.studies.arms import SIMULATOR
 from ecgrepro.studies.findings.bars import BARS, BEYOND, one, origins, short
 

@@ -3,6 +3,7 @@ import pandas as pd
 
 from ecgrepro.report import generators as report
 from ecgrepro.report import generators_compared as compared
+from ecgrepro.report import trials
 from ecgrepro.studies.experiments.quality import REAL
 from ecgrepro.support.results import Result
 
@@ -33,35 +34,35 @@ AGAINST = [
 
 
 def test_trials_of_both_curves_are_told_apart():
-    guided = report.guidance_frame(TRIALS, OWN["scope"])
+    guided = trials.guidance_frame(TRIALS, OWN["scope"])
     assert guided["scale"].tolist() == [1, 2]
     assert guided["rhythm agreement"].tolist() == [0.5, 0.7]
-    stepped = report.step_frame(TRIALS, OWN["arm"])
+    stepped = trials.step_frame(TRIALS, OWN["arm"])
     assert stepped["trial"].tolist() == ["dpmpp_2m 2", "dpmpp_2m 4", "ancestral 32"]
     assert stepped["sampler"].tolist() == ["dpmpp_2m", "dpmpp_2m", "ancestral"]
 
 
 def test_sentences_say_where_a_curve_is_best():
-    guided = report.guidance_frame(TRIALS, OWN["scope"])
-    said = report.guidance_sentence(guided, 2.0, TRIALS)
+    guided = trials.guidance_frame(TRIALS, OWN["scope"])
+    said = trials.guidance_sentence(guided, 2.0, TRIALS)
     assert said.startswith("Rhythm agreement is highest at scale 2 (0.70), the Fréchet distance")
     assert "lowest at scale 2 (2.00 times its floor). The study uses 2." in said
     assert said.endswith("14 records and has no interval.")
     flat = guided.assign(**{"rhythm agreement": 0.5})
-    assert "highest at scale 1, 2 (0.50)" in report.guidance_sentence(flat, 2.0, TRIALS)
-    stepped = report.step_frame(TRIALS, OWN["arm"])
-    said = report.step_sentence(stepped, [*TRIALS, *AGAINST])
+    assert "highest at scale 1, 2 (0.50)" in trials.guidance_sentence(flat, 2.0, TRIALS)
+    stepped = trials.step_frame(TRIALS, OWN["arm"])
+    said = trials.step_sentence(stepped, [*TRIALS, *AGAINST])
     assert "(dpmpp_2m 4) takes 8.0 times fewer evaluations than ancestral 32" in said
     assert "1.25 times its Fréchet distance" in said
-    said = report.step_sentence(stepped.iloc[:2], TRIALS)
+    said = trials.step_sentence(stepped.iloc[:2], TRIALS)
     assert "4.00 times its floor with 4 evaluations and 2.00 times with 8" in said
 
 
 def test_a_generator_without_trials_or_training_says_so():
-    assert report.guidance_sentence(report.guidance_frame([], ""), None, []).startswith("No guid")
-    assert report.step_sentence(report.step_frame([], ""), []).startswith("No steps")
+    assert trials.guidance_sentence(trials.guidance_frame([], ""), None, []).startswith("No guid")
+    assert trials.step_sentence(trials.step_frame([], ""), []).startswith("No steps")
     assert report.training_sentence([]).startswith("Nothing is trained")
-    assert report.sampler_table([]).empty
+    assert trials.sampler_table([]).empty
     assert report.particular_sentence({"published": {}, "codes": {}}).startswith("Nothing")
     said = report.particular_sentence({"published": {}, "codes": {}, "paced": []})
     assert said == "Of this generator alone: heart rates, asked for and found."
