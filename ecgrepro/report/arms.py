@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL
+from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SIMULATOR
 from ecgrepro.studies.findings.wording import WORDS, effect, flagged, mark, marked_number, number
 from ecgrepro.support.results import Result
 
@@ -82,7 +82,7 @@ def controls_table(rows: Sequence[Result]) -> pd.DataFrame:
     for row in held:
         if row.arm not in compared:
             continue
-        minus = "as many simulated" if "simulator" in row.comparison else row.comparison
+        minus = "as many simulated" if SIMULATOR in row.comparison else row.comparison
         columns[minus] = None
         lines.setdefault((row.scope, row.arm), {})[minus] = marked_number(row)
     table = [{"tested on": scope, "arm": arm, **cells} for (scope, arm), cells in lines.items()]
