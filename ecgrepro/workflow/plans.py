@@ -140,7 +140,7 @@ def section_settings(profile: Profile, section: str) -> dict[str, Any]:
 
 
 def generator_code(name: str) -> tuple[str, ...]:
-    """Dotted names of the code of a generator, and of the protocol around it."""
+    """Dotted names of the code that trains and samples a generator."""
     return (GENERATORS[name].definition, "ecgrepro.generators.base.Generator")
 
 

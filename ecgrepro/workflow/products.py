@@ -24,6 +24,7 @@ from ecgrepro.studies.classifiers import ArmInputs, Outcome, predict, pretrain, 
 from ecgrepro.studies.leakage import check_trained_on
 from ecgrepro.studies.selection import Source, filter_pool, subsample_patients, training_set
 from ecgrepro.workflow.artifacts import made_on
+from ecgrepro.workflow.plans import generator_code
 from ecgrepro.workflow.run import Run
 
 CLASSIFIERS = "ecgrepro.studies.classifiers"
@@ -44,11 +45,6 @@ def judge(run: Run, dataset: str) -> Classifier:
     made_from = {"classifier": settings.model_dump(), "seed": seed}
     place = run.artifact("classifier", dataset, made_from, [f"{CLASSIFIERS}.train_judge"], make)
     return Classifier.load(place / "model")
-
-
-def generator_code(name: str) -> list[str]:
-    """Dotted names of the code that trains and samples a generator."""
-    return [GENERATORS[name].definition, "ecgrepro.generators.base.Generator"]
 
 
 def settings_of(run: Run, name: str) -> dict:

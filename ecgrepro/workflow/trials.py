@@ -28,7 +28,8 @@ from ecgrepro.studies.experiments.sweeps import (
 )
 from ecgrepro.studies.selection import first_of_each
 from ecgrepro.support.results import required
-from ecgrepro.workflow.products import generator_code, synthetic_pool, trained_generator
+from ecgrepro.workflow.plans import generator_code
+from ecgrepro.workflow.products import synthetic_pool, trained_generator
 from ecgrepro.workflow.run import Run
 
 ONE_SERIES = "timediffusion"  # the generator that replaces the procedure fitted to one record
