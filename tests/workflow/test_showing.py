@@ -1,7 +1,8 @@
 """Pages only show: stored results need neither recordings nor torch; what is missing is made."""
 
 import os
-from pathlib import Path
+import subprocess
+import sys
 
 import nbclient
 import nbformat
@@ -12,7 +13,19 @@ from ecgrepro.support.provenance import PROJECT
 from ecgrepro.workflow.pages import FOLDER, SECTIONS
 from ecgrepro.workflow.sockets import own_sockets
 
-POISONED = Path(__file__).parents[1] / "helpers" / "poisoned"
+# On a process's path as `sitecustomize`: importing torch fails there.
+POISON = """
+import sys
+
+
+class Poison:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ImportError("torch must not be imported here")
+
+
+sys.meta_path.insert(0, Poison())
+"""
 
 
 def shown(section: str, environment: dict[str, str], **parameters: str) -> list[str]:
@@ -30,11 +43,16 @@ def shown(section: str, environment: dict[str, str], **parameters: str) -> list[
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_stored_page_needs_neither_recordings_nor_torch(section, tmp_path):
-    path = os.pathsep.join(filter(None, [str(POISONED), os.environ.get("PYTHONPATH")]))
-    empty = {"ECGREPRO_DATA": str(tmp_path), "ECGREPRO_CACHE": str(tmp_path), "PYTHONPATH": path}
-    texts = shown(section, empty)
+    poison, empty = tmp_path / "poison", tmp_path / "empty"
+    poison.mkdir(), empty.mkdir()
+    (poison / "sitecustomize.py").write_text(POISON)
+    path = os.pathsep.join(filter(None, [str(poison), os.environ.get("PYTHONPATH")]))
+    without = {"ECGREPRO_DATA": str(empty), "ECGREPRO_CACHE": str(empty), "PYTHONPATH": path}
+    command = [sys.executable, "-c", "import torch"]
+    assert subprocess.run(command, env=os.environ | without, capture_output=True).returncode
+    texts = shown(section, without)
     assert "Recordings: **simulated**" in texts[0]
-    assert not list(tmp_path.iterdir())  # nothing was made
+    assert not list(empty.iterdir())  # nothing was made
 
 
 @pytest.mark.slow
