@@ -44,9 +44,11 @@ def marker(kind):
     return str(RUN / "jobs" / kind / "{name}.json")
 
 
-def gpu(kind):
-    """GPUs that a job of a kind asks a cluster for."""
-    return GRAPH.profile.gpus if RESOURCES[kind].uses_gpu else 0
+def asked_for(kind):
+    """What a job of a kind asks a cluster for."""
+    needed = RESOURCES[kind]
+    gpus = GRAPH.profile.gpus if needed.uses_gpu else 0
+    return {"mem_mb": needed.mem_mb, "runtime": needed.runtime, "gpu": gpus}
 
 
 def log_of(kind):
@@ -66,9 +68,7 @@ rule book:
     log:
         RUN / "logs" / "book.log",
     resources:
-        mem_mb=RESOURCES["book"].mem_mb,
-        runtime=RESOURCES["book"].runtime,
-        gpu=gpu("book"),
+        **asked_for("book"),
     params:
         name="index",
         key=lambda wildcards: GRAPH.key(GRAPH.jobs["book/index"]),
@@ -84,9 +84,7 @@ rule page:
     log:
         log_of("page"),
     resources:
-        mem_mb=RESOURCES["page"].mem_mb,
-        runtime=RESOURCES["page"].runtime,
-        gpu=gpu("page"),
+        **asked_for("page"),
     params:
         name="{name}",
         key=key("page"),
@@ -104,9 +102,7 @@ rule section:
         log_of("section"),
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["section"].mem_mb,
-        runtime=RESOURCES["section"].runtime,
-        gpu=gpu("section"),
+        **asked_for("section"),
     params:
         name="{name}",
         key=key("section"),
@@ -123,9 +119,7 @@ rule closeness:
         log_of("closeness"),
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["closeness"].mem_mb,
-        runtime=RESOURCES["closeness"].runtime,
-        gpu=gpu("closeness"),
+        **asked_for("closeness"),
     params:
         name="{name}",
         key=key("closeness"),
@@ -143,9 +137,7 @@ checkpoint recipe:
         log_of("recipe"),
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["recipe"].mem_mb,
-        runtime=RESOURCES["recipe"].runtime,
-        gpu=gpu("recipe"),
+        **asked_for("recipe"),
     params:
         name="{name}",
         key=key("recipe"),
@@ -162,9 +154,7 @@ rule arms:
         log_of("arms"),
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["arms"].mem_mb,
-        runtime=RESOURCES["arms"].runtime,
-        gpu=gpu("arms"),
+        **asked_for("arms"),
     params:
         name="{name}",
         key=key("arms"),
@@ -182,9 +172,7 @@ rule pool:
     priority: 20
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["pool"].mem_mb,
-        runtime=RESOURCES["pool"].runtime,
-        gpu=gpu("pool"),
+        **asked_for("pool"),
     params:
         name="{name}",
         key=key("pool"),
@@ -203,9 +191,7 @@ rule generator:
     priority: 30
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["generator"].mem_mb,
-        runtime=RESOURCES["generator"].runtime,
-        gpu=gpu("generator"),
+        **asked_for("generator"),
     params:
         name="{name}",
         key=key("generator"),
@@ -223,9 +209,7 @@ rule classifier:
     priority: 10
     threads: GRAPH.profile.threads
     resources:
-        mem_mb=RESOURCES["classifier"].mem_mb,
-        runtime=RESOURCES["classifier"].runtime,
-        gpu=gpu("classifier"),
+        **asked_for("classifier"),
     params:
         name="{name}",
         key=key("classifier"),
@@ -240,9 +224,7 @@ rule cohort:
         log_of("cohort"),
     priority: 40
     resources:
-        mem_mb=RESOURCES["cohort"].mem_mb,
-        runtime=RESOURCES["cohort"].runtime,
-        gpu=gpu("cohort"),
+        **asked_for("cohort"),
     params:
         name="{name}",
         key=key("cohort"),

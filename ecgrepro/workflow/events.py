@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -84,7 +85,8 @@ class Progress:
     def _started(self, event: dict[str, Any]) -> None:
         job = self._job(event)
         self._jobs[event["jobid"]] = job, time.monotonic()
-        self.planned.append(f"{job.id}: {' '.join(str(event.get('reason', '')).split())}")
+        reason = textwrap.shorten(str(event.get("reason", "")), 160, placeholder=" …")
+        self.planned.append(f"{job.id}: {reason}")
         trains = f", {count} to train" if (count := len(job.tasks)) > 1 else ""
         self.bar.write(f"  started {job.id}{trains}", file=sys.stderr)
         self._show()
@@ -123,8 +125,7 @@ class Progress:
                 path.exists() for path in self.graph.outputs(job)
             )
             if not known[job.id] and job.kind not in ("section", "page", "book"):
-                (path,) = self.graph.outputs(job)
-                known[job.id] = json.loads(path.read_text()).get("key") != self.graph.key(job)
+                known[job.id] = self.graph.done(job).get("key") != self.graph.key(job)
         return known[job.id]
 
     def _show(self) -> None:

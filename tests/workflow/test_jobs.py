@@ -355,3 +355,13 @@ def test_every_profile_has_a_graph():
 def test_arms_are_rebuilt_from_what_a_job_wrote():
     arm = Arm("a", "unet", 1.0, guidance=2.0, keep="confident", fading=True)
     assert Arm(**json.loads(json.dumps(asdict(arm)))) == arm
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "3"])
+def test_a_damaged_file_of_a_job_is_named_with_the_way_out(tmp_path, content):
+    graph = Graph("smoke", "simulated", tmp_path)
+    (path,) = graph.outputs(graph.jobs["recipe/chapman"])
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(EcgreproError, match=r"chapman\.json is damaged: delete it"):
+        graph.chosen("chapman")

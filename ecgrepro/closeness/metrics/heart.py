@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wasserstein_distance
 from tqdm import tqdm
 
 from ecgrepro.closeness.matching import SETS
@@ -92,6 +91,8 @@ def measure_distances(real: pd.DataFrame, synthetic: pd.DataFrame, *, least: int
     In [0, ∞); lower is closer. Blind to how measures go together, and to records in which the
     detector fails: read it beside `failure_rates` of both sides.
     """
+    from scipy.stats import wasserstein_distance  # slow to import
+
     distances = {}
     for name in MEASURES:
         a, b = real[name].dropna(), synthetic[name].dropna()

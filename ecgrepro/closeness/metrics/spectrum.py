@@ -7,7 +7,6 @@ Signals have shape (records, leads, samples); values have shape (leads,).
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.signal import welch
 
 from ecgrepro.closeness.metrics.mmd import line_wasserstein
 from ecgrepro.errors import EcgreproError
@@ -59,6 +58,8 @@ def spectra(signals: np.ndarray, fs: float) -> np.ndarray:
 
     Welch's method (scipy), Hann windows of `SEGMENT` seconds, half overlapping.
     """
+    from scipy.signal import welch  # slow to import
+
     part = np.asarray(signals, np.float64)
     _, power = welch(part, fs, nperseg=segment(signals, fs))
     weight = power.sum(axis=2, keepdims=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.statistics.metrics import METRICS, Metric
@@ -251,7 +251,7 @@ def _expansion(patients: int, level: float) -> float:
     if patients < 2:
         return 1.0
     tail = (1 + level) / 2
-    wider = stats.t.ppf(tail, patients - 1) / stats.norm.ppf(tail)
+    wider = special.stdtrit(patients - 1, tail) / special.ndtri(tail)
     return float(wider * np.sqrt(patients / (patients - 1)))
 
 

@@ -1,7 +1,7 @@
 """Intervals of proportions and medians that need no resampling."""
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -23,7 +23,7 @@ def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
     >>> [round(bound, 3) for bound in wilson(9, 10)]
     [0.596, 0.982]
     """
-    z = stats.norm.ppf((1 + level) / 2)
+    z = special.ndtri((1 + level) / 2)
     share, scale = hits / n, 1 + z**2 / n
     middle = (share + z**2 / (2 * n)) / scale
     reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / scale
@@ -40,6 +40,8 @@ def median_bounds(values: np.ndarray, level: float = 0.95) -> tuple[float | None
     >>> median_bounds(np.arange(6.0))
     (0.0, 5.0)
     """
+    from scipy import stats  # slow to import
+
     if len(values) < 6:
         return None, None
     k = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
