@@ -16,7 +16,8 @@ from scipy import signal as signal_
 
 from ecgrepro import EcgreproError, load_cohort
 from ecgrepro.cohort import LEADS, Cohort
-from ecgrepro.cohort.preprocess import band_pass, decimate, preprocess
+from ecgrepro.cohort.filters import band_pass, decimate
+from ecgrepro.cohort.preprocess import preprocess
 from ecgrepro.datasets import cache as build
 from ecgrepro.datasets.cache import _duplicates, file_listing, hashed_fold
 from ecgrepro.datasets.chapman import read_comments
