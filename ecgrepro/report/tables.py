@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as Picture
 
@@ -43,10 +44,12 @@ def results_frame(rows: Sequence) -> pd.DataFrame:
 
 def picture(figure: Figure, dpi: int = 75, colors: int = 32) -> bytes:
     """A large figure as a PNG of few colours, a third of the usual size; the figure is closed."""
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi)
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # once: savefig draws a figure twice that has to be laid out
+    drawn = Picture.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
     plt.close(figure)
-    few = Picture.open(drawn).convert("RGB").quantize(colors, dither=Picture.Dither.NONE)
+    few, small = drawn.convert("RGB").quantize(colors, dither=Picture.Dither.NONE), io.BytesIO()
     few.save(small, format="png", optimize=True)
     return small.getvalue()
 
