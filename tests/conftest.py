@@ -3,7 +3,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from helpers.recordings import link_ptbxl
 from helpers.runs import update_smoke_run
 
@@ -55,16 +54,6 @@ def pytest_addoption(parser):
 def stress(request) -> int:
     """How often the long harnesses repeat what they do."""
     return request.config.getoption("--stress")
-
-
-@pytest.fixture
-def few(tmp_path) -> Path:
-    """A profile with one generator that learns and one that does not, and few arms."""
-    content = yaml.safe_load((PROJECT / "profiles" / "smoke.yaml").read_text())
-    content["generators"] = {name: content["generators"][name] for name in ("unet", "simulator")}
-    path = tmp_path / "few.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 @pytest.fixture(scope="session")

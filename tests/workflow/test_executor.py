@@ -17,29 +17,29 @@ echo $!
 """
 
 
-def run(profile: Path, folder: Path, *more: str) -> dict:
-    """Bring the augmentation of one hospital up to date; its results without provenance."""
-    page = "04_augmentation/chapman"
-    program = (
-        "import sys; from pathlib import Path; from ecgrepro.workflow.runner import run_study\n"
-        f"run_study({str(profile)!r}, 'simulated', directory=Path({str(folder)!r}), cores=2, "
-        f"results={page!r}, snakemake=sys.argv[1:])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *more], capture_output=True, text=True, env=os.environ
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "results" / f"{page}.json").read_text())["results"]
+PAGE = "02_generators/chapman-unet"
 
 
 @pytest.mark.slow
-def test_a_cluster_runs_trainings_and_arms_as_jobs_and_finds_the_same(few, tmp_path):
+def test_a_cluster_runs_trainings_and_arms_as_jobs_and_finds_the_same(smoke_run, tmp_path):
+    """What one page of the smoke run needs, by jobs that a cluster is given."""
     submit = tmp_path / "submit.sh"
     submit.write_text(SUBMIT.format(folder=tmp_path))
     submit.chmod(submit.stat().st_mode | stat.S_IXUSR)
     cluster = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", str(submit))
-    spread = run(few, tmp_path / "spread", *cluster, "--jobs", "2")
+    program = (
+        "import sys; from pathlib import Path; from ecgrepro.workflow.runner import run_study\n"
+        f"run_study('smoke', 'simulated', directory=Path({str(tmp_path / 'run')!r}), cores=2, "
+        f"results={PAGE!r}, snakemake=sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, *cluster, "--jobs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
     scripts = (tmp_path / "submitted").read_text().split()
-    for kind in ("cohort", "generator", "pool", "arms", "section"):
+    for kind in ("cohort", "classifier", "generator", "pool", "arms", "closeness", "section"):
         assert any(f".{kind}." in Path(script).name for script in scripts), kind
-    assert spread == run(few, tmp_path / "here")
+
+    def results(folder: Path) -> dict:
+        return json.loads((folder / "results" / f"{PAGE}.json").read_text())["results"]
+
+    assert results(tmp_path / "run") == results(smoke_run)
