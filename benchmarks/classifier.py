@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.classifier.resnet import ResNet1d
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 
 SEEDS = 5
 RECORDS = 1500  # as many as a part of PTB-XL has for training

@@ -24,7 +24,7 @@ from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.metrics.frechet import frechet_distance
 from ecgrepro.closeness.metrics.mmd import median_distance, mmd, sliced_wasserstein
 from ecgrepro.closeness.metrics.prdc import prdc
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 
 PROJECTIONS = 256
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.generators import GENERATORS, make_generator
 from ecgrepro.generators.base import Generator
 from ecgrepro.generators.diffusion.diffwave import PUBLISHED

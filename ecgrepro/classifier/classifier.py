@@ -21,7 +21,7 @@ from torch import Tensor
 from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.classifier.resnet import ResNet1d
 from ecgrepro.classifier.training import forward, preserve_rng_state, softmax, train_network
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import whole_folder
 

@@ -14,7 +14,7 @@ from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import write_whole
 
 if TYPE_CHECKING:
-    from ecgrepro.cohort import Cohort
+    from ecgrepro.cohort.cohort import Cohort
     from ecgrepro.studies.evaluation import Judged
 
 
@@ -106,7 +106,7 @@ def closeness(
 
 def _made(path: Path, wanted: dict[str, Any]) -> Cohort:
     """The synthetic records: a saved cohort as it is, or a folder of WFDB records."""
-    from ecgrepro.cohort import Cohort
+    from ecgrepro.cohort.cohort import Cohort
     from ecgrepro.datasets import load_cohort
 
     if (path / "cohort.json").is_file():

@@ -17,7 +17,7 @@ from ecgrepro.generators.registry import GENERATORS
 from ecgrepro.support.folders import check_free, put_in_place
 
 if TYPE_CHECKING:
-    from ecgrepro.cohort import Cohort
+    from ecgrepro.cohort.cohort import Cohort
     from ecgrepro.generators.base import Generator
 
 _TRAIN, _VALIDATION = [1, 2, 3, 4, 5, 6, 7], [8]  # folds; the rest is for testing

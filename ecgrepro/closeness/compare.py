@@ -33,7 +33,7 @@ from ecgrepro.closeness.matching import (
 from ecgrepro.closeness.metrics.dtw import dtw_distances
 from ecgrepro.closeness.metrics.frechet import checked_embedding
 from ecgrepro.closeness.metrics.heart import measures
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.results import Result
 

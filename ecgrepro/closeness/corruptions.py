@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.cohort.rpeaks import r_peaks
 from ecgrepro.errors import EcgreproError

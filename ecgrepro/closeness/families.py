@@ -59,7 +59,7 @@ from ecgrepro.closeness.metrics.spectrum import (
     to_sum_one,
 )
 from ecgrepro.closeness.metrics.use import discriminator_scores, reading_scores
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.errors import EcgreproError
 
 PROJECTIONS = 128

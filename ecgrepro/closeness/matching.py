@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 
 TRAIN, TEST, SYNTHETIC = SETS = ("real train", "real test", "synthetic")

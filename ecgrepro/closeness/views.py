@@ -14,7 +14,7 @@ import pandas as pd
 from ecgrepro.closeness.metrics.heart import MEASURES
 from ecgrepro.closeness.metrics.privacy import nearest_of
 from ecgrepro.closeness.metrics.spectrum import mean_spectrum
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 
 STRIP_LEADS = ("II", "V1")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.errors import EcgreproError
 
 TOLERANCE = 0.08  # seconds between a peak in the limb leads and the same one in the chest leads

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.preprocess import check_settings
 from ecgrepro.cohort.rhythms import classes
 from ecgrepro.datasets import chapman, folder, ptbxl

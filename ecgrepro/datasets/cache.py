@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ecgrepro.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_digest
+from ecgrepro.cohort.cohort import COLUMNS, LEADS, Cohort, fingerprint_of, record_digest
 from ecgrepro.cohort.preprocess import SECONDS, preprocess, resample
 from ecgrepro.datasets.wfdb_read import MALFORMED, RecordError, read_header, read_record
 from ecgrepro.errors import EcgreproError

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 
 
 def describe_cohort(cohort: Cohort) -> dict:

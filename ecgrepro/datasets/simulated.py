@@ -16,7 +16,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.rhythms import PTBXL_RHYTHMS, RHYTHMS, SNOMED_RHYTHMS
 from ecgrepro.datasets.cache import hashed_fold
 from ecgrepro.datasets.chapman import FOLD_SEED

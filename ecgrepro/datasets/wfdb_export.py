@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.cohort.leads import independent_of, twelve_leads
 from ecgrepro.cohort.rhythms import RHYTHMS, label_map
 from ecgrepro.errors import EcgreproError

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from ecgrepro.closeness import METRICS, views
 from ecgrepro.closeness.metrics.heart import titled
 from ecgrepro.closeness.verdict import BLIND, MISLED, SEEN, UNKNOWN, verdict
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.figures.charts import grouped_boxes
 from ecgrepro.figures.ecg import ecg_strips
 from ecgrepro.figures.style import INK, PALETTE, styled

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ecgrepro.cohort import LEADS, UNITS
+from ecgrepro.cohort.cohort import LEADS, UNITS
 from ecgrepro.errors import EcgreproError
 from ecgrepro.figures.style import INK, own_axes, styled
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.pool import Plan, draw_in_memory, draw_on_disk
 from ecgrepro.generators.registry import find_generator

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ecgrepro.cohort import Cohort, content_fingerprint, fingerprint_of, record_digest
+from ecgrepro.cohort.cohort import Cohort, content_fingerprint, fingerprint_of, record_digest
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.representation import Shape, to_leads
 from ecgrepro.support.files import partial_of, write_state

@@ -10,7 +10,7 @@ from typing import Literal, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.cohort.leads import INDEPENDENT, independent_of, twelve_leads
 from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.errors import EcgreproError

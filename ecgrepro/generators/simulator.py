@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.preprocess import preprocess
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.base import Generator, record_seeds

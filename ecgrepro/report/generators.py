@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.closeness import FLOOR, REAL
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.studies.findings.bars import short
 from ecgrepro.studies.findings.wording import WORDS, number
 from ecgrepro.support.results import Result, required

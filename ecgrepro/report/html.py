@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecgrepro.closeness import FAMILIES, METRICS
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.figures import closeness as plots_closeness
 from ecgrepro.report.closeness import by_rhythm, cut_short, notes, summary
 from ecgrepro.report.tables import markdown_rows

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def picture(figure: Figure, dpi: int = 75, colors: int = 32) -> bytes:
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # once: savefig draws a figure twice that has to be laid out
-    drawn = Picture.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+    drawn = Picture.fromarray(np.asarray(canvas.buffer_rgba()))
     plt.close(figure)
     few, small = drawn.convert("RGB").quantize(colors, dither=Picture.Dither.NONE), io.BytesIO()
     few.save(small, format="png", optimize=True)

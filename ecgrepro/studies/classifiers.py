@@ -8,7 +8,7 @@ import torch
 from ecgrepro.classifier.augmentation import draw_fading
 from ecgrepro.classifier.classifier import Classifier
 from ecgrepro.classifier.config import ClassifierConfig
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.leakage import check_no_leakage
 from ecgrepro.studies.selection import hold_out_last
 

@@ -11,7 +11,7 @@ from ecgrepro.closeness.compare import compare
 from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.matching import SETS, SYNTHETIC, check_comparable, check_finite
 from ecgrepro.closeness.metrics.heart import HeartLog, measures
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.scoring import patients_of
 from ecgrepro.studies.selection import draw

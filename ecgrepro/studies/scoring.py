@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecgrepro.classifier.scores import MACRO_SCORES, scores
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.statistics.bootstrap import bootstrap_interval, compare_arms, holm
 from ecgrepro.support.results import Result, required
 

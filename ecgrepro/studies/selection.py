@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgrepro.closeness.metrics.privacy import authentic
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import CONFIDENT, OVERSAMPLING, Arm
 

@@ -11,13 +11,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from ecgrepro.errors import EcgreproError
 from ecgrepro.support.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -109,6 +111,8 @@ def read_results(folder: str | Path) -> pd.DataFrame:
     EcgreproError
         A file there is no results file.
     """
+    import pandas as pd  # slow to import
+
     rows = []
     for path in sorted(Path(folder).rglob("*.json")):
         content = read_content(path)

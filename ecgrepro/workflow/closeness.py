@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ecgrepro.closeness.metrics.heart import HeartLog, measures
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.experiments.closeness import compare_records
 from ecgrepro.studies.experiments.detectors import (
     calibration_results,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgrepro.classifier.classifier import Classifier
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pandas as pd
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.rpeaks import rates_and_variability
 from ecgrepro.studies.arms import REAL, Arm, Task
 from ecgrepro.studies.experiments import quality

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.datasets import SIMULATED, load_cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.studies.arms import HOSPITALS, MERGED

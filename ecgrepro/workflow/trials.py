@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.base import Generator
 from ecgrepro.generators.registry import GENERATORS

@@ -14,7 +14,7 @@ from ecgrepro.classifier.config import ClassifierConfig
 from ecgrepro.classifier.resnet import ResNet1d
 from ecgrepro.classifier.scores import scores
 from ecgrepro.classifier.training import balanced_weights, record_losses
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.cohort.rhythms import classes
 from ecgrepro.errors import EcgreproError
 

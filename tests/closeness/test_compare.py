@@ -30,7 +30,7 @@ from ecgrepro.closeness.metrics.spectrum import (
     mean_spectrum,
     spectrum_distance,
 )
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.datasets import load_cohort
 from ecgrepro.errors import EcgreproError
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import signal as signal_
 
 from ecgrepro import EcgreproError, load_cohort
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.cohort.filters import band_pass, decimate
 from ecgrepro.cohort.preprocess import preprocess
 from ecgrepro.datasets import cache as build

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import wfdb
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.rhythms import PTBXL_RHYTHMS, RHYTHMS, SNOMED_RHYTHMS, shared_rhythm
 from ecgrepro.datasets.simulated import MARK, MIX, _simulated, plan_records, write_simulated
 from ecgrepro.errors import EcgreproError

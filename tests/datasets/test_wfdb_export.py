@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 import ecgrepro.datasets.wfdb_export as export
 from ecgrepro import Cohort, EcgreproError, load_cohort, make_generator
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.leads import twelve_leads
 from ecgrepro.cohort.preprocess import preprocess
 from ecgrepro.datasets.wfdb_export import GAIN, digitize, export_wfdb, write_format16

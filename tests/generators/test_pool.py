@@ -12,7 +12,7 @@ from helpers.cohorts import sines as cohort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.base import Generator, record_seeds
 from ecgrepro.generators.pool import discard, partial_of

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.leads import INDEPENDENT, TWELVE, twelve_leads
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import make_generator

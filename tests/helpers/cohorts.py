@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.cohort.leads import INDEPENDENT, twelve_leads
 from ecgrepro.cohort.rhythms import RHYTHMS
 

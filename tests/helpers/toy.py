@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.generators.base import Generator, record_seeds
 from ecgrepro.generators.representation import to_channels
 from ecgrepro.generators.settings import GeneratorSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 
 PTBXL_LEADS = [lead.upper() if lead.startswith("a") else lead for lead in LEADS]
 COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold")

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.leads import TWELVE
 from ecgrepro.cohort.rhythms import RHYTHMS
 from ecgrepro.errors import EcgreproError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecgrepro.closeness.views import pack, unpack
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 
 FS = 100.0  # Hz, of all records but the marked beat
 SHOWN = LEADS.index("II")  # the lead that pictures show

@@ -18,7 +18,7 @@ from ecgrepro.closeness.metrics.spectrum import (
     mean_spectrum,
     spectrum_distance,
 )
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.preprocess import SECONDS, preprocess, standardize
 from ecgrepro.cohort.rpeaks import r_peaks
 from ecgrepro.simulation.records import Heart, simulate_record, simulate_records

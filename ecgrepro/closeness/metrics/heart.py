@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ecgrepro.closeness.matching import SETS
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.cohort.rpeaks import r_peaks
 from ecgrepro.errors import EcgreproError
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.generators.base import Generator, record_seeds
 from ecgrepro.generators.diffusion.denoiser import (
     Denoiser,

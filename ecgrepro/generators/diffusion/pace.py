@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.rpeaks import rates_and_variability
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.layers import STEP_WIDTH, Condition, sinusoids

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators.base import record_seeds
 from ecgrepro.generators.diffusion.generator import DenoisingGenerator

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.leads import INDEPENDENT
 from ecgrepro.generators.base import Generator, record_seeds
 from ecgrepro.generators.settings import TimeVQVAESettings

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.generators.registry import learned_generators
 from ecgrepro.studies.arms import HOSPITALS, MERGED, REAL, SIMULATOR, Arm
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ecgrepro.closeness.compare import compare
 from ecgrepro.closeness.intervals import Budget
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.profiles import Closeness
 from ecgrepro.support.results import Result
 

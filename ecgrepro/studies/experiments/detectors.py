@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.signal import resample_poly
 
 from ecgrepro.closeness.metrics.heart import LEAD, MEASURES
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.rpeaks import TOLERANCE, matching, r_peaks
 from ecgrepro.studies.statistics.proportions import median_bounds, wilson
 from ecgrepro.support.results import Result

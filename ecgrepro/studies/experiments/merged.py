@@ -16,7 +16,7 @@ import numpy as np
 
 from ecgrepro.closeness.metrics.privacy import share_below
 from ecgrepro.closeness.metrics.use import discriminator_scores
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.arms import ACROSS, BOTH, CROSSING, HOSPITALS, MERGED, WITHIN
 from ecgrepro.studies.scoring import arm_results, corrected, patients_of
 from ecgrepro.support.results import Result

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ecgrepro.closeness import FLOOR, REAL
 from ecgrepro.closeness.metrics.privacy import near_copies
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.scoring import patients_of
 from ecgrepro.studies.statistics.bootstrap import bootstrap_interval, difference_interval
 from ecgrepro.studies.statistics.proportions import median_bounds, wilson

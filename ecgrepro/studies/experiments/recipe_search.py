@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ecgrepro.classifier.scores import scores
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.arms import Arm
 from ecgrepro.studies.experiments.recipes import CONFIRMED, TRIED
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of

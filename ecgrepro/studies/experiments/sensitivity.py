@@ -17,7 +17,7 @@ from ecgrepro.closeness.corruptions import CORRUPTIONS, corrupt
 from ecgrepro.closeness.families import Embedded
 from ecgrepro.closeness.intervals import Budget
 from ecgrepro.closeness.matching import SYNTHETIC, TEST, TRAIN, draw, matched_counts
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.findings.sensitivity import MEMORIZER, NOTHING, PLANTED, STRANGERS
 from ecgrepro.studies.profiles import Folds
 from ecgrepro.support.results import Result

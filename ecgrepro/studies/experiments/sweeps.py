@@ -15,7 +15,7 @@ import numpy as np
 
 from ecgrepro.closeness import FLOOR
 from ecgrepro.closeness.metrics.frechet import frechet_distance
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.experiments.quality import agreement
 from ecgrepro.studies.selection import draw
 from ecgrepro.support.results import Result, required

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.arms import SCRATCH, SCRATCH_ALL
 from ecgrepro.studies.scoring import arm_results, corrected, differences, patients_of
 from ecgrepro.support.results import Result

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ecgrepro.classifier.scores import MACRO_SCORES, scores
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.support.results import Result
 from ecgrepro.workflow.products import judge
 from ecgrepro.workflow.run import Run

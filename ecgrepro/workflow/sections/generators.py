@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.generators.base import Generator
 from ecgrepro.studies.experiments.closeness import nearest_real
 from ecgrepro.studies.experiments.sweeps import (

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgrepro.cohort import LEADS, Cohort
+from ecgrepro.cohort.cohort import LEADS, Cohort
 from ecgrepro.studies.findings.bars import bars_table, measured, overall
 from ecgrepro.studies.strips import LEAD, Strips, first_strips
 from ecgrepro.support.results import Result, read_results

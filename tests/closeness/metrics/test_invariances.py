@@ -22,7 +22,7 @@ from ecgrepro.closeness.metrics.spectrum import (
     spectrum_distance,
 )
 from ecgrepro.closeness.metrics.use import discriminator_auc
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.errors import EcgreproError
 
 FS = 100

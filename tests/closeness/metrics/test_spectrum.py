@@ -19,7 +19,7 @@ from ecgrepro.closeness.metrics.spectrum import (
     mean_spectrum,
     spectrum_distance,
 )
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.cohort.leads import IDENTITIES, twelve_leads
 from ecgrepro.errors import EcgreproError
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.cohorts import sines as cohort
 
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.errors import EcgreproError
 from ecgrepro.generators import load_generator, make_generator
 from ecgrepro.generators.diffusion.samplers import SAMPLERS

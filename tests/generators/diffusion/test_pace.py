@@ -8,7 +8,7 @@ from helpers.cohorts import beats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgrepro.cohort import Cohort
+from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.cohort.preprocess import standardize
 from ecgrepro.cohort.rpeaks import rates_and_variability
 from ecgrepro.errors import EcgreproError

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ecgrepro import EcgreproError
-from ecgrepro.cohort import LEADS
+from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.generators import GENERATORS
 from ecgrepro.studies.experiments import quality, sweeps
 from ecgrepro.studies.experiments.quality import Hearts
