@@ -54,7 +54,7 @@ def sensitivity_map(found: pd.DataFrame) -> Figure:
         "misled: looks better",
     )
     keys = [Patch(facecolor=c, edgecolor=GREY, label=t) for c, t in zip(shades, said, strict=False)]
-    figure.legend(handles=keys, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8)
+    figure.legend(handles=keys, ncols=4, loc="outside lower center", fontsize=8)
     return figure
 
 

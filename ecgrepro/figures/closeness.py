@@ -51,7 +51,7 @@ def beside_floor(rows: Sequence[Result]) -> Figure:
         axis.tick_params(axis="y", labelsize=6)
         axis.margins(y=0.25)
     keys = [Patch(color=COLORS[v], label=text) for v, text in SAID.items()]
-    figure.legend(handles=keys, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8)
+    figure.legend(handles=keys, ncols=3, loc="outside lower center", fontsize=8)
     return figure
 
 

@@ -51,7 +51,7 @@ def picture(figure: Figure, dpi: int = 75, colors: int = 32) -> bytes:
     drawn = Picture.fromarray(np.asarray(canvas.buffer_rgba()))
     plt.close(figure)
     few, small = drawn.convert("RGB").quantize(colors, dither=Picture.Dither.NONE), io.BytesIO()
-    few.save(small, format="png", optimize=True)
+    few.save(small, format="png")
     return small.getvalue()
 
 

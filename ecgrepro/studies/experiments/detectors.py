@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
-from scipy.signal import resample_poly
 
 from ecgrepro.closeness.metrics.heart import LEAD, MEASURES
 from ecgrepro.cohort.cohort import Cohort
@@ -107,7 +106,8 @@ def detected_twice(cohort: Cohort) -> pd.DataFrame:
 
 def twice(record: np.ndarray, fs: float) -> tuple[float, float, float]:
     """Heart rates by both detectors, and how well their beats match (F1); see `detected_twice`."""
-    from wfdb.processing import XQRS  # slow to import
+    from scipy.signal import resample_poly  # slow to import, as is the next
+    from wfdb.processing import XQRS
 
     peaks = r_peaks(record, fs)
     if not len(peaks):
