@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
 
-from ecgrepro.closeness.compare import compare
-from ecgrepro.closeness.intervals import Budget
 from ecgrepro.cohort.cohort import Cohort
 from ecgrepro.studies.profiles import Closeness
 from ecgrepro.support.results import Result
@@ -41,6 +38,10 @@ def compare_records(
     **chosen
         More arguments of `compare`: ``families``, ``by_rhythm``, ``seed``.
     """
+    # Slow to import, and not needed where the outcome is stored; so is the library below.
+    from ecgrepro.closeness.compare import compare
+    from ecgrepro.closeness.intervals import Budget
+
     return compare(
         train,
         test,
@@ -58,5 +59,7 @@ def nearest_real(
     real: Cohort, synthetic: Cohort, embed: Callable[[Cohort], np.ndarray]
 ) -> list[int]:
     """For each synthetic record, the position of the real one nearest to it in the embedding."""
+    from sklearn.neighbors import NearestNeighbors
+
     search = NearestNeighbors(n_neighbors=1).fit(embed(real))
     return search.kneighbors(embed(synthetic), return_distance=False)[:, 0].tolist()
