@@ -1,11 +1,6 @@
 """What classifiers say: the rhythm that they read, and whether a record is real."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ecgrepro.closeness.metrics.frechet import checked_pair
 from ecgrepro.errors import EcgreproError
@@ -58,6 +53,11 @@ def discriminator_scores(
     patients, synthetic_patients
         The patient of each record, if one has several; every record is its own without.
     """
+    from sklearn.linear_model import LogisticRegression  # slow to import, as are the next
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     real, synthetic = checked_pair(real, synthetic, ("real", "synthetic"), least=2 * FOLDS)
     n, x = len(real), np.concatenate([real, synthetic])
     y = np.repeat([1, 0], [n, len(synthetic)])
@@ -89,5 +89,7 @@ def discriminator_auc(
     0.5: it cannot; 1: always. Lower is closer; a little below 0.5 is chance. It sees what is linear
     in the embedding; copies look real to it.
     """
+    from sklearn.metrics import roc_auc_score
+
     a, b = discriminator_scores(real, synthetic, patients=patients, seed=seed)
     return float(roc_auc_score(np.repeat([1, 0], [len(a), len(b)]), np.concatenate([a, b])))
