@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
 
 from ecgrepro.cohort.cohort import LEADS
 from ecgrepro.errors import EcgreproError
@@ -157,6 +158,15 @@ def test_a_picture_is_a_small_png_of_its_figure():
     assert pixels.shape[1] == pytest.approx(50 * figure.get_figwidth(), abs=1)
     assert len(np.unique(pixels[..., :3].reshape(-1, 3), axis=0)) <= 32
     assert not plt.fignum_exists(figure.number)
+
+
+def test_a_picture_of_many_colours_keeps_those_of_its_legend():
+    figure, ax = plt.subplots(figsize=(6, 4))
+    ax.imshow(np.linspace(0, 1, 40).reshape(5, 8), cmap="gray")
+    ax.legend(handles=[Patch(color=c, label=c) for c in PALETTE], loc="center")
+    pixels = plt.imread(io.BytesIO(picture(figure, dpi=100, colors=256)), format="png")
+    for color in PALETTE:
+        assert np.abs(pixels[..., :3] - to_rgb(color)).max(-1).min() < 0.02, color
 
 
 def test_the_palette_is_that_of_the_style_and_readable_on_white():
