@@ -32,7 +32,8 @@ def test_a_cluster_runs_trainings_and_arms_as_jobs_and_finds_the_same(smoke_run,
         f"run_study('smoke', 'simulated', directory=Path({str(tmp_path / 'run')!r}), cores=2, "
         f"results={PAGE!r}, snakemake=sys.argv[1:])"
     )
-    command = [sys.executable, "-c", program, *cluster, "--jobs", "2"]
+    often = ("--seconds-between-status-checks", "1")
+    command = [sys.executable, "-c", program, *cluster, *often, "--jobs", "2"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     scripts = (tmp_path / "submitted").read_text().split()
