@@ -172,7 +172,8 @@ class _Training:
         self.average = MovingAverage(self.network, self.settings.ema)
         if self.settings.compile and self.device.type == "cuda":
             if torch.are_deterministic_algorithms_enabled():
-                torch.use_deterministic_algorithms(True, warn_only=True)  # tells the compiler, too
+                only = torch.is_deterministic_algorithms_warn_only_enabled()
+                torch.use_deterministic_algorithms(True, warn_only=only)  # tells the compiler, too
             self.network.compile()  # in place: the names of its weights stay
         optimizer = make_optimizer(self.network, self.settings)
         self.model, self.optimizer = fabric.setup(self.network, optimizer)

@@ -125,7 +125,7 @@ class Progress:
                 path.exists() for path in self.graph.outputs(job)
             )
             if not known[job.id] and job.kind not in ("section", "page", "book"):
-                known[job.id] = self.graph.done(job).get("key") != self.graph.key(job)
+                known[job.id] = self.graph.done(job, "key") != self.graph.key(job)
         return known[job.id]
 
     def _show(self) -> None:

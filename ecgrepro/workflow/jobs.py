@@ -164,15 +164,15 @@ class Graph:
 
     def chosen(self, hospital: str) -> dict[float, Arm]:
         """The recipe that was chosen at each fraction; None is there before the job has run."""
-        content = self.done(self.jobs[f"{RECIPE}/{hospital}"])["chosen"]
+        content = self.done(self.jobs[f"{RECIPE}/{hospital}"], "chosen")
         return {float(fraction): Arm(**arm) for fraction, arm in content.items()}
 
-    def done(self, job: Job) -> dict[str, Any]:
-        """What a job that is done has written of itself; one that has no such file raises."""
+    def done(self, job: Job, entry: str) -> Any:
+        """An entry of what a job that is done has written of itself; a damaged file raises."""
         (path,) = self.outputs(job)
         try:
-            return dict(json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
+            return json.loads(path.read_text())[entry]
+        except (ValueError, TypeError, KeyError) as error:
             raise EcgreproError(f"{path} is damaged: delete it and run again") from error
 
     def confirmations(self, hospital: str) -> list[Job]:

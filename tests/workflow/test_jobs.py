@@ -357,7 +357,7 @@ def test_arms_are_rebuilt_from_what_a_job_wrote():
     assert Arm(**json.loads(json.dumps(asdict(arm)))) == arm
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "3"])
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "[1]", "3"])
 def test_a_damaged_file_of_a_job_is_named_with_the_way_out(tmp_path, content):
     graph = Graph("smoke", "simulated", tmp_path)
     (path,) = graph.outputs(graph.jobs["recipe/chapman"])
